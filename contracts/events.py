@@ -1,0 +1,187 @@
+"""The events that travel between services: CloudEvents 1.0 in JSON, with versioned types.
+
+Within a version fields are only ever added, with a default, and readers ignore what they do not know
+(:class:`contracts.wire.Wire`). A change that readers could not ignore is a new version: a new class with a new
+``TYPE``, published beside the old one until nobody reads that.
+
+Delivery is at least once and in no particular order, so each event carries what its reader needs to recognise a
+repetition: a job's id, or a profile's version.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Literal, Self
+from uuid import uuid4
+
+from pydantic import AwareDatetime, Field
+
+from contracts.reports import Report
+from contracts.wire import Wire
+
+
+class TaskType(StrEnum):
+    """What was photographed."""
+
+    WINDOW = "window"
+    DOOR = "door"
+    WALL = "wall"
+
+
+class PhotoKind(StrEnum):
+    """How a photo was taken, as its file name claims."""
+
+    RGB = "rgb"
+    THERMAL = "thermal"
+
+
+class Household(Wire):
+    """What is known of the submitter's home; every field may be missing.
+
+    ``ownership`` is ``Own`` or ``Rent``; ``retrofit_budget`` one of the app's phrases (``up to $200``,
+    ``up to $1000``, ``up to $5000``, ``show me all retrofits``). Both are free text in old profiles.
+    """
+
+    zip_code: str | None = None
+    ownership: str | None = None
+    energy_company: str | None = None
+    retrofit_budget: str | None = None
+    appliances: tuple[str, ...] = ()
+
+
+class Photo(Wire):
+    """A stored photo that a submission points at; the bytes are fetched from tasks (claim check)."""
+
+    photo_id: str
+    kind: PhotoKind
+    observation: Annotated[int, Field(ge=0)]
+    name: str
+    media_type: str
+    size: Annotated[int, Field(ge=0, description="bytes")]
+
+
+class EventData(Wire):
+    """The payload of an event. ``TYPE`` is its versioned name on the wire, ``SOURCE`` the service that says it."""
+
+    TYPE: ClassVar[str]
+    SOURCE: ClassVar[str]
+
+    @property
+    def subject(self) -> str:
+        """The id of what the event is about; events on one subject concern one thing."""
+        raise TypeError(f"{type(self).__name__} names no subject")
+
+
+class TaskSubmitted(EventData):
+    """A submission is stored, with its photos, and waits for its analysis."""
+
+    TYPE = "home-energy-audit.task.submitted.v1"
+    SOURCE = "/services/tasks"
+
+    job_id: str
+    task_id: str
+    task_type: TaskType | None = None
+    inside_temp_f: float | None = Field(None, description="°F")
+    outside_temp_f: float | None = Field(None, description="°F")
+    household: Household | None = None
+    photos: tuple[Photo, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        """The job."""
+        return self.job_id
+
+
+class AnalysisStarted(EventData):
+    """A worker has begun; the job shows as processing."""
+
+    TYPE = "home-energy-audit.analysis.started.v1"
+    SOURCE = "/services/analysis"
+
+    job_id: str
+
+    @property
+    def subject(self) -> str:
+        """The job."""
+        return self.job_id
+
+
+class AnalysisCompleted(EventData):
+    """The report is ready, and its pictures lie in the photo store under the ids given."""
+
+    TYPE = "home-energy-audit.analysis.completed.v1"
+    SOURCE = "/services/analysis"
+
+    job_id: str
+    report: Report
+    image_id: str | None = None
+    thumbnail_id: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """The job."""
+        return self.job_id
+
+
+class AnalysisFailed(EventData):
+    """There will be no report; ``reason`` is a sentence for the person who waits."""
+
+    TYPE = "home-energy-audit.analysis.failed.v1"
+    SOURCE = "/services/analysis"
+
+    job_id: str
+    reason: str
+
+    @property
+    def subject(self) -> str:
+        """The job."""
+        return self.job_id
+
+
+class ProfileUpdated(EventData):
+    """A user's profile as it stands after a change. ``version`` grows with each change; the highest wins."""
+
+    TYPE = "home-energy-audit.profile.updated.v1"
+    SOURCE = "/services/auth"
+
+    user_id: str
+    version: Annotated[int, Field(ge=1)]
+    household: Household
+
+    @property
+    def subject(self) -> str:
+        """The user."""
+        return self.user_id
+
+
+EVENTS: tuple[type[EventData], ...] = (TaskSubmitted, AnalysisStarted, AnalysisCompleted, AnalysisFailed, ProfileUpdated)
+
+
+class Envelope(Wire):
+    """A CloudEvents 1.0 envelope around any event.
+
+    ``id`` is the same on every delivery of the same event. ``traceparent`` (W3C Trace Context, as CloudEvents'
+    distributed-tracing extension names it) carries the correlation id from the request that caused the event.
+    """
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str
+    type: str
+    source: str
+    subject: str
+    time: AwareDatetime
+    datacontenttype: Literal["application/json"] = "application/json"
+    traceparent: str | None = None
+    data: dict[str, Any]
+
+    @classmethod
+    def wrap(cls, data: EventData, *, traceparent: str | None) -> Self:
+        """Put ``data`` into a new envelope, with a new id and the present time."""
+        return cls(
+            id=str(uuid4()),
+            type=data.TYPE,
+            source=data.SOURCE,
+            subject=data.subject,
+            time=datetime.now(UTC),
+            traceparent=traceparent,
+            data=data.model_dump(mode="json"),
+        )

@@ -1,0 +1,1 @@
+"""The ways of running the four services: one folder each."""
