@@ -153,7 +153,13 @@ class ProfileUpdated(EventData):
         return self.user_id
 
 
-EVENTS: tuple[type[EventData], ...] = (TaskSubmitted, AnalysisStarted, AnalysisCompleted, AnalysisFailed, ProfileUpdated)
+EVENTS: tuple[type[EventData], ...] = (
+    TaskSubmitted,
+    AnalysisStarted,
+    AnalysisCompleted,
+    AnalysisFailed,
+    ProfileUpdated,
+)
 
 
 class Envelope(Wire):

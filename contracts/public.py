@@ -1,0 +1,194 @@
+"""The public HTTP API: what the published app sends, and what it gets.
+
+Names are camelCase (and as uneven) as the app's. Requests are read leniently where the old backend was lenient;
+free text is bounded by what the database holds.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
+
+from contracts.reports import Report
+from contracts.wire import Wire
+
+# An e-mail address has at most 254 characters (RFC 5321, 4.5.3.1.3), Google's subject 255.
+UserId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+
+
+class LoginRequest(Wire):
+    """A Google ID token, and the account that it should open: its e-mail address (or its subject)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"id_token": "eyJhbGciOi…", "uid": "someone@example.com"}]},
+    )
+
+    id_token: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=8192)]
+    uid: UserId
+
+
+class LoginAnswer(Wire):
+    """The account is open; ``access_token`` may be sent as Bearer from now on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "success",
+                    "user_id": "someone@example.com",
+                    "action": "created",
+                    "access_token": "eyJhbGciOi…",
+                    "token_type": "Bearer",
+                    "expires_in": 3600,
+                }
+            ]
+        }
+    )
+
+    status: Literal["success"] = "success"
+    user_id: str
+    action: Literal["created", "exists"]
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"
+    expires_in: int = Field(description="seconds")
+
+
+class ProfileUpdate(Wire):
+    """What changed in a profile; an absent or null field leaves the stored value alone."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "userID": "someone@example.com",
+                    "zip": "15213",
+                    "ownership": "Rent",
+                    "electricCompany": "Duquesne Light",
+                    "budget": "up to $200",
+                    "appliances": ["Window AC", "Fridge/Freezer"],
+                }
+            ]
+        }
+    )
+
+    userID: UserId  # noqa: N815 - the app's name
+    zip: Annotated[str, StringConstraints(strip_whitespace=True, max_length=16)] | None = None
+    ownership: Annotated[str, StringConstraints(max_length=100)] | None = Field(None, examples=["Own", "Rent"])
+    electricCompany: Annotated[str, StringConstraints(max_length=255)] | None = None  # noqa: N815
+    budget: Annotated[str, StringConstraints(max_length=255)] | None = Field(
+        None, examples=["up to $200", "up to $1000", "up to $5000", "show me all retrofits"]
+    )
+    appliances: (
+        Annotated[tuple[Annotated[str, StringConstraints(max_length=100)], ...], Field(max_length=50)] | None
+    ) = None
+
+
+class ProfileUpdateAnswer(Wire):
+    """The profile is stored."""
+
+    status: Literal["profile updated"] = "profile updated"
+    userID: str  # noqa: N815
+
+
+class Profile(Wire):
+    """A profile as it is stored."""
+
+    userID: str  # noqa: N815
+    zipCode: str | None = None  # noqa: N815
+    ownership: str | None = None
+    energyCompany: str | None = None  # noqa: N815
+    retrofitBudget: str | None = None  # noqa: N815
+    appliances: tuple[str, ...] | None = None
+    createdAt: AwareDatetime | None = None  # noqa: N815
+    updatedAt: AwareDatetime | None = None  # noqa: N815
+
+
+class SubmissionAnswer(Wire):
+    """The submission is stored for good; its job can be followed."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"jobId": "0b9c5f0e-6a53-4c1e-8d0e-7f1f5c9f2a11", "status": "queued"}]}
+    )
+
+    jobId: str  # noqa: N815
+    status: Literal["queued"] = "queued"
+
+
+class ReportImage(Wire):
+    """A picture inside a JSON answer."""
+
+    filename: str
+    data: str = Field(description="the picture's bytes in base64")
+
+
+class JobUnfinished(Wire):
+    """The job waits, or is being worked on: ask again."""
+
+    status: Literal["queued", "processing"]
+
+
+class JobFailed(Wire):
+    """The job has ended without a report."""
+
+    status: Literal["error"]
+    error: str = Field(description="why, in a sentence for a person")
+
+
+class JobDone(Wire):
+    """The job has ended with a report."""
+
+    status: Literal["done"]
+    report: Report
+    image: ReportImage | None
+
+
+class TaskPhoto(Wire):
+    """A photo of a task; its bytes are at `/v1/tasks/{task_id}/photos/{photo_id}`."""
+
+    photoID: str  # noqa: N815
+    kind: Literal["rgb", "thermal", "report", "thumbnail"]
+    name: str
+
+
+class Task(Wire):
+    """A task as it is stored, with the report of its newest submission."""
+
+    taskID: str  # noqa: N815
+    title: str | None
+    type: str | None
+    state: str
+    decision: str | None
+    closedResult: str | None  # noqa: N815
+    insideTemp: float | None = Field(description="°F")  # noqa: N815
+    outsideTemp: float | None = Field(description="°F")  # noqa: N815
+    createdAt: AwareDatetime | None  # noqa: N815
+    updatedAt: AwareDatetime | None  # noqa: N815
+    jobId: str | None = Field(description="the job of its newest submission")  # noqa: N815
+    report: Report | None
+    photos: tuple[TaskPhoto, ...]
+
+
+class TaskPage(Wire):
+    """A page of tasks, the newest first; ``next`` is the `before` of the page after it."""
+
+    tasks: tuple[Task, ...]
+    next: str | None
+
+
+class ServiceStatus(Wire):
+    """A sign of life."""
+
+    status: str
+    service: str
+
+
+class Problem(Wire):
+    """An error: the ``detail`` that the app shows, beside the members of RFC 9457.
+
+    ``detail`` is a sentence, or, for a request of the wrong form, a list with one entry per fault.
+    """
+
+    detail: str | list[dict[str, Any]]
+    type: str = "about:blank"
+    title: str
+    status: int
+    correlationId: str | None = Field(None, description="names this request in the logs")  # noqa: N815

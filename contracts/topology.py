@@ -1,0 +1,52 @@
+"""The names on the broker: one topic exchange, and one queue per consuming service and purpose.
+
+Every service declares all of it when it starts, so that an event waits for a consumer that has never run yet.
+Around each queue ``q`` stand ``q.retry.<n>``, where a failed delivery waits before it returns to ``q``, and
+``q.dead``, where one lies that will not be tried again (a dead letter) until somebody replays it.
+"""
+
+from dataclasses import dataclass
+
+from contracts.events import (
+    AnalysisCompleted,
+    AnalysisFailed,
+    AnalysisStarted,
+    EventData,
+    ProfileUpdated,
+    TaskSubmitted,
+)
+
+EXCHANGE = "home-energy-audit.events"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A queue, the events that are routed to it (routing key: the event's type), and its patience.
+
+    A delivery whose handler fails comes back after each of ``retry_delays`` (seconds) in turn, and then becomes a
+    dead letter.
+    """
+
+    queue: str
+    events: tuple[type[EventData], ...]
+    retry_delays: tuple[float, ...]
+
+    @property
+    def dead_queue(self) -> str:
+        """Where its dead letters lie."""
+        return f"{self.queue}.dead"
+
+    def retry_queue(self, attempt: int) -> str:
+        """Where a delivery waits after its ``attempt``-th failure (1 for the first)."""
+        return f"{self.queue}.retry.{attempt}"
+
+
+# A person waits 45 seconds for these, so the first retries come early.
+ANALYSIS_SUBMISSIONS = Subscription("analysis.submissions", (TaskSubmitted,), retry_delays=(1, 5, 20, 60))
+# The reader's only dependency is its own database: patience for the length of a database's restart and more.
+TASKS_RESULTS = Subscription(
+    "tasks.results", (AnalysisStarted, AnalysisCompleted, AnalysisFailed), retry_delays=(0.5, 2, 10, 60, 300)
+)
+TASKS_PROFILES = Subscription("tasks.profiles", (ProfileUpdated,), retry_delays=(0.5, 2, 10, 60, 300))
+
+SUBSCRIPTIONS: tuple[Subscription, ...] = (ANALYSIS_SUBMISSIONS, TASKS_RESULTS, TASKS_PROFILES)

@@ -1,0 +1,215 @@
+"""The SQL database of a service: MySQL on servers, SQLite embedded, one code for both.
+
+Reads run in autocommit mode (one statement, one round trip); writes run in one READ COMMITTED transaction each.
+Connections never outlive a cancellation: a cancelled query leaves the MySQL driver out of step with its server.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Dialect, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from services.chassis.startup import StartupError, wait_for
+
+log = structlog.get_logger(__name__)
+
+DEFAULT_DATABASE = "home_energy_audit_app_database"  # what the old backend called it
+POOL_SIZE = 10
+POOL_WAIT_SECONDS = 5
+CONNECT_SECONDS = 5
+
+# Faults that pass when the server is back. Others of the same base classes are answers about our own SQL.
+TRANSIENT: tuple[type[Exception], ...] = (OperationalError, InterfaceError, PoolTimeoutError)
+
+
+class UtcDateTime(sa.types.TypeDecorator[datetime]):
+    """An aware datetime in UTC, to the microsecond; the database stores it without a zone."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[Any]:
+        """MySQL keeps microseconds only when told to."""
+        if dialect.name == "mysql":
+            from sqlalchemy.dialects.mysql import DATETIME
+
+            return dialect.type_descriptor(DATETIME(fsp=6))
+        return dialect.type_descriptor(sa.DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Drop the zone, after making sure that it is UTC."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Add the zone."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class now(FunctionElement[datetime]):  # noqa: N801 - reads as the SQL function that it is
+    """The database's clock, ``now(seconds)`` later. Leases compare only its times: replicas' clocks differ."""
+
+    type = UtcDateTime()
+    inherit_cache = False
+
+    def __init__(self, seconds: float = 0) -> None:
+        super().__init__()
+        self.seconds = float(seconds)
+
+
+@compiles(now, "mysql")
+def _now_mysql(element: now, compiler: Any, **kw: Any) -> str:  # noqa: ARG001
+    return f"(UTC_TIMESTAMP(6) + INTERVAL {round(element.seconds * 1e6)} MICROSECOND)"
+
+
+@compiles(now, "sqlite")
+def _now_sqlite(element: now, compiler: Any, **kw: Any) -> str:  # noqa: ARG001
+    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', '{element.seconds:+.3f} seconds') || '000')"
+
+
+def database_url(text: str) -> URL:
+    """Read a ``SQL_URL``: any driver named in it is replaced by ours, a missing database name by the old one.
+
+    Raises :class:`StartupError` for what is neither MySQL nor SQLite.
+    """
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise StartupError("SQL_URL: not a database URL; write mysql://user:password@host:3306/database.") from None
+    backend = url.get_backend_name()
+    if backend in ("mysql", "mariadb"):
+        return url.set(
+            drivername="mysql+asyncmy",
+            database=url.database or DEFAULT_DATABASE,
+            query={**url.query, "charset": "utf8mb4"},
+        )
+    if backend == "sqlite":
+        return url.set(drivername="sqlite+aiosqlite")
+    raise StartupError(f"SQL_URL: {backend} is not supported; use mysql:// or sqlite:///path.")
+
+
+class Database:
+    """A pool of connections to one database."""
+
+    def __init__(self, sql_url: str) -> None:
+        self.url = database_url(sql_url)
+        self.engine = self._make_engine(self.url)
+
+    @property
+    def is_mysql(self) -> bool:
+        """Whether it is a server, with other clients, rather than a file of ours."""
+        return self.url.get_backend_name() == "mysql"
+
+    def _make_engine(self, url: URL) -> AsyncEngine:
+        if self.is_mysql:
+            engine = create_async_engine(
+                url,
+                pool_size=POOL_SIZE,
+                max_overflow=0,
+                pool_timeout=POOL_WAIT_SECONDS,
+                pool_pre_ping=True,
+                pool_recycle=1800,
+                isolation_level="READ COMMITTED",
+                connect_args={"connect_timeout": CONNECT_SECONDS, "init_command": "SET time_zone = '+00:00'"},
+            )
+            self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+            return engine
+        engine = create_async_engine(url, connect_args={"timeout": POOL_WAIT_SECONDS, "isolation_level": None})
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def on_connect(connection: Any, record: Any) -> None:  # noqa: ARG001
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA synchronous = FULL")
+            cursor.close()
+
+        # Reads take no transaction; a write takes the lock at its start, so that it never has to upgrade one.
+        self._autocommit = engine.execution_options(reads_only=True)
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def on_begin(connection: sa.Connection) -> None:
+            if not connection.get_execution_options().get("reads_only"):
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+        return engine
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for single statements that need no transaction."""
+        async with self._autocommit.connect() as connection, _dropped_when_cancelled(connection):
+            yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction: committed when the block ends, rolled back when it raises."""
+        async with self.engine.begin() as connection, _dropped_when_cancelled(connection):
+            yield connection
+
+    async def ping(self) -> None:
+        """One round trip."""
+        async with self.read() as connection:
+            await connection.execute(sa.text("SELECT 1"))
+
+    async def start(self) -> None:
+        """Wait until the database answers; create it when it is missing and we may."""
+        if self.is_mysql:
+            await wait_for("mysql", self._reach_server, (*TRANSIENT, OSError))
+        else:
+            folder = Path(self.url.database or "").parent
+            try:
+                await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+                await self.ping()
+            except (OSError, OperationalError):
+                raise StartupError(f"SQL_URL: cannot write to the folder {folder}.") from None
+
+    async def _reach_server(self) -> None:
+        try:
+            await self.ping()
+        except OperationalError as error:
+            number = error.orig.args[0] if error.orig and error.orig.args else None
+            if number == 1049:  # unknown database
+                await self._create_database()
+                await self.ping()
+            elif number in (1044, 1045):  # access denied
+                raise StartupError("SQL_URL: MySQL refuses this user, password or database.") from None
+            else:
+                raise
+
+    async def _create_database(self) -> None:
+        name = self.url.database or DEFAULT_DATABASE
+        server = create_async_engine(self.url.set(database=None), isolation_level="AUTOCOMMIT")
+        try:
+            async with server.connect() as connection:
+                quoted = connection.dialect.identifier_preparer.quote_identifier(name)
+                await connection.execute(sa.text(f"CREATE DATABASE IF NOT EXISTS {quoted} CHARACTER SET utf8mb4"))
+            log.info("created the database", database=name)
+        except DBAPIError:
+            raise StartupError(
+                f"SQL_URL: the database {name} does not exist, and this user may not create it."
+            ) from None
+        finally:
+            await server.dispose()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+
+@asynccontextmanager
+async def _dropped_when_cancelled(connection: AsyncConnection) -> AsyncIterator[None]:
+    try:
+        yield
+    except asyncio.CancelledError:
+        await connection.invalidate()
+        raise

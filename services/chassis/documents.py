@@ -1,0 +1,71 @@
+"""A remote JSON document that changes rarely (certificates, a JWKS), kept fresh without a fetch per use."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Callable
+
+import aiohttp
+import structlog
+
+log = structlog.get_logger(__name__)
+
+FETCH_SECONDS = 5.0
+DEFAULT_MAX_AGE_SECONDS = 300.0
+LEAST_REFETCH_SECONDS = 10.0  # between forced fetches, so that made-up key ids cannot make us hammer the server
+LARGEST_BYTES = 1_000_000
+
+
+class DocumentUnavailableError(Exception):
+    """There is no copy of the document, not even an old one."""
+
+
+class CachedDocument:
+    """The body at ``url``: fetched by one caller at a time, kept for its max-age, served stale when a fetch fails."""
+
+    def __init__(self, url: str, http: aiohttp.ClientSession, clock: Callable[[], float] = time.monotonic) -> None:
+        self._url = url
+        self._http = http
+        self._clock = clock
+        self._body: bytes | None = None
+        self._fresh_until = 0.0
+        self._fetched_at = float("-inf")
+        self._fetching = asyncio.Lock()
+
+    async def get(self) -> bytes:
+        """The body, at most max-age old unless the server is away.
+
+        Raises :class:`DocumentUnavailableError` when it could never be fetched.
+        """
+        if self._body is None or self._clock() >= self._fresh_until:
+            await self._fetch(lambda: self._body is None or self._clock() >= self._fresh_until)
+        if self._body is None:
+            raise DocumentUnavailableError(self._url)
+        return self._body
+
+    async def refetch(self) -> bytes:
+        """The body after a look at the server, unless one was just taken: for a key id that the copy lacks."""
+        await self._fetch(lambda: self._clock() - self._fetched_at >= LEAST_REFETCH_SECONDS)
+        return await self.get()
+
+    async def _fetch(self, needed: Callable[[], bool]) -> None:
+        async with self._fetching:
+            if not needed():
+                return  # somebody fetched it while we waited
+            self._fetched_at = self._clock()
+            try:
+                async with self._http.get(self._url, timeout=aiohttp.ClientTimeout(total=FETCH_SECONDS)) as response:
+                    response.raise_for_status()
+                    body = await response.content.read(LARGEST_BYTES)
+                    if not isinstance(json.loads(body), dict):
+                        raise ValueError("not a JSON object")  # noqa: TRY301 - treated like any failed fetch
+                    age = re.search(r"max-age=(\d+)", response.headers.get("Cache-Control", ""))
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+                log.warning(
+                    "cannot fetch keys", url=self._url, error=type(error).__name__, stale=self._body is not None
+                )
+                self._fresh_until = self._clock() + LEAST_REFETCH_SECONDS
+                return
+            self._body = body
+            self._fresh_until = self._clock() + (float(age.group(1)) if age else DEFAULT_MAX_AGE_SECONDS)

@@ -1,0 +1,299 @@
+"""The broker on servers: RabbitMQ, with quorum queues and confirmed, mandatory, persistent publishes.
+
+Publishing and consuming use a connection each, because a broker alarm stalls any connection that publishes.
+Deliveries are acknowledged by hand, since the library's own context manager rejects on cancellation too. A publish
+that meets a lost connection would wait for its return without a bound, hence the timeout around it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import aio_pika
+import structlog
+from aio_pika import DeliveryMode, ExchangeType, Message
+from aio_pika.abc import (
+    AbstractExchange,
+    AbstractIncomingMessage,
+    AbstractRobustChannel,
+    AbstractRobustConnection,
+    AbstractRobustQueue,
+)
+from aio_pika.exceptions import AMQPError, AuthenticationError, ProbableAuthenticationError
+from aiormq.exceptions import ChannelInvalidStateError
+
+from contracts.events import Envelope
+from contracts.topology import EXCHANGE, SUBSCRIPTIONS, Subscription
+from services.chassis.messaging.broker import Consumer, DeadLetter, Handlers, OnDead, PublishError, read_dead_letter
+from services.chassis.metrics import Metrics
+from services.chassis.startup import StartupError, wait_for
+
+log = structlog.get_logger(__name__)
+
+PUBLISH_SECONDS = 10
+CONNECT_SECONDS = 5
+HEARTBEAT_SECONDS = 10
+# A message that kills its consumer each time ends as a dead letter after this many deliveries. Generous, because a
+# crash also counts against the neighbours that the same consumer held.
+DELIVERY_LIMIT = 20
+# Newer servers limit every quorum queue to 20 deliveries and then drop; a dead letter must survive being looked at.
+NEVER = 1_000_000_000
+
+_FAILURES = "x-failures"
+_REASON = "x-reason"
+
+CONNECTION_ERRORS: tuple[type[Exception], ...] = (AMQPError, OSError, TimeoutError, ChannelInvalidStateError)
+
+
+@dataclass(slots=True)
+class _Delivery:
+    message: AbstractIncomingMessage
+    subscription: Subscription
+    broker: "RabbitBroker"
+
+    @property
+    def body(self) -> bytes:
+        return self.message.body
+
+    @property
+    def failures(self) -> int:
+        value = self.message.headers.get(_FAILURES, 0)
+        return value if isinstance(value, int) else 0
+
+    async def ack(self) -> None:
+        await self._settle(self.message.ack())
+
+    async def retry(self, delay_number: int) -> None:
+        await self._move(self.subscription.retry_queue(delay_number), {_FAILURES: delay_number})
+
+    async def bury(self, reason: str) -> None:
+        await self._move(self.subscription.dead_queue, {_FAILURES: self.failures + 1, _REASON: reason})
+
+    async def requeue(self) -> None:
+        await self._settle(self.message.nack(requeue=True))
+
+    async def _move(self, queue: str, headers: dict[str, int | str]) -> None:
+        """Publish to ``queue`` and only then acknowledge: a crash in between doubles the message, never loses it."""
+        try:
+            await self.broker.send(queue, self.message.body, self.message.message_id, headers)
+        except PublishError:
+            log.warning("cannot move a delivery; giving it back", queue=queue)
+            await self.requeue()
+        else:
+            await self.ack()
+
+    async def _settle(self, settling: Awaitable[object]) -> None:
+        try:
+            await settling
+        except CONNECTION_ERRORS as error:
+            # The server gives the delivery to somebody again; handlers are idempotent.
+            log.warning("cannot settle a delivery; it will come again", error=type(error).__name__)
+
+
+class RabbitBroker:
+    """A :class:`~services.chassis.messaging.broker.Broker` over RabbitMQ."""
+
+    def __init__(self, url: str, metrics: Metrics, name: str) -> None:
+        self._url = url
+        self._metrics = metrics
+        self._name = name
+        self._publishing: AbstractRobustConnection | None = None
+        self._consuming: AbstractRobustConnection | None = None
+        self._channel: AbstractRobustChannel | None = None
+        self._exchange: AbstractExchange | None = None
+        # The library holds channels weakly.
+        self._consumers: list[tuple[AbstractRobustChannel, AbstractRobustQueue, str]] = []
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Connect, waiting with back-off until the server is there, and declare the topology."""
+        if urlsplit(self._url).scheme not in ("amqp", "amqps"):
+            raise StartupError("RABBITMQ_URL: must start with amqp:// or amqps://.")
+
+        async def connect() -> None:
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS * 2):
+                    await self._connect()
+            except (AuthenticationError, ProbableAuthenticationError):
+                raise StartupError("RABBITMQ_URL: RabbitMQ refuses this user or password.") from None
+            except BaseException:
+                await self.close()
+                raise
+
+        await wait_for("rabbitmq", connect, CONNECTION_ERRORS)
+
+    async def _connect(self) -> None:
+        self._publishing = await self._connection("publishing")
+        self._consuming = await self._connection("consuming")
+        channel = await self._publishing.channel(publisher_confirms=True, on_return_raises=True)
+        assert isinstance(channel, AbstractRobustChannel)  # noqa: S101 - of a robust connection
+        self._channel = channel
+        self._exchange = await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
+        for subscription in SUBSCRIPTIONS:
+            await self._declare(channel, subscription)
+
+    async def _connection(self, purpose: str) -> AbstractRobustConnection:
+        return await aio_pika.connect_robust(
+            self._url,
+            timeout=CONNECT_SECONDS,
+            heartbeat=HEARTBEAT_SECONDS,
+            reconnect_interval=1,
+            client_properties={"connection_name": f"{self._name} {purpose}"},
+        )
+
+    async def _declare(self, channel: AbstractRobustChannel, subscription: Subscription) -> None:
+        safe = {"x-queue-type": "quorum", "x-overflow": "reject-publish", "x-dead-letter-strategy": "at-least-once"}
+        to_default = {"x-dead-letter-exchange": ""}
+        await channel.declare_queue(
+            subscription.dead_queue, durable=True, arguments={"x-queue-type": "quorum", "x-delivery-limit": NEVER}
+        )
+        queue = await channel.declare_queue(
+            subscription.queue,
+            durable=True,
+            arguments={
+                **safe,
+                **to_default,
+                "x-dead-letter-routing-key": subscription.dead_queue,
+                "x-delivery-limit": DELIVERY_LIMIT,
+            },
+        )
+        for number, seconds in enumerate(subscription.retry_delays, start=1):
+            await channel.declare_queue(
+                subscription.retry_queue(number),
+                durable=True,
+                arguments={
+                    **safe,
+                    **to_default,
+                    "x-dead-letter-routing-key": subscription.queue,
+                    "x-message-ttl": round(seconds * 1000),
+                },
+            )
+        for event in subscription.events:
+            await queue.bind(EXCHANGE, routing_key=event.TYPE)
+
+    async def publish(self, envelope: Envelope) -> None:
+        """Publish to the exchange; returns when the server has confirmed that every bound queue holds it."""
+        await self._publish(self._exchange, envelope.type, envelope.model_dump_json().encode(), envelope.id, {})
+
+    async def send(self, queue: str, body: bytes, message_id: str | None, headers: dict[str, int | str]) -> None:
+        """Publish straight to one queue."""
+        exchange = self._channel.default_exchange if self._channel else None
+        await self._publish(exchange, queue, body, message_id, headers)
+
+    async def _publish(
+        self,
+        exchange: AbstractExchange | None,
+        routing_key: str,
+        body: bytes,
+        message_id: str | None,
+        headers: dict[str, int | str],
+    ) -> None:
+        if exchange is None:
+            raise PublishError("not connected")
+        message = Message(
+            body,
+            message_id=message_id,
+            content_type="application/cloudevents+json",
+            delivery_mode=DeliveryMode.PERSISTENT,
+            headers=dict(headers),
+        )
+        try:
+            async with asyncio.timeout(PUBLISH_SECONDS):
+                await exchange.publish(message, routing_key, mandatory=True)
+        except CONNECTION_ERRORS as error:  # among them: returned as unroutable, refused by a full queue
+            raise PublishError(f"{type(error).__name__}: {error}") from error
+
+    async def subscribe(
+        self, subscription: Subscription, handlers: Handlers, *, concurrency: int, on_dead: OnDead | None = None
+    ) -> None:
+        """Consume a queue; see :class:`~services.chassis.messaging.broker.Broker`."""
+        if self._consuming is None:
+            raise PublishError("not connected")
+        channel = await self._consuming.channel(publisher_confirms=False)
+        assert isinstance(channel, AbstractRobustChannel)  # noqa: S101 - of a robust connection
+        await channel.set_qos(prefetch_count=concurrency)
+        queue = await channel.get_queue(subscription.queue, ensure=False)
+        assert isinstance(queue, AbstractRobustQueue)  # noqa: S101
+        consumer = Consumer(subscription, handlers, on_dead, self._metrics)
+
+        async def on_message(message: AbstractIncomingMessage) -> None:
+            task = asyncio.ensure_future(consumer.take(_Delivery(message, subscription, self)))
+            self._under_way.add(task)
+            task.add_done_callback(self._finished)
+
+        tag = await queue.consume(on_message)
+        self._consumers.append((channel, queue, tag))
+
+    def _finished(self, task: "asyncio.Task[None]") -> None:
+        self._under_way.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a delivery could not be settled; it will come again when its link ends", exc_info=error)
+
+    async def drain(self, seconds: float) -> None:
+        """Take no more deliveries, let handlers finish for ``seconds``, then give the rest back."""
+        for _, queue, tag in self._consumers:
+            with contextlib.suppress(*CONNECTION_ERRORS):
+                async with asyncio.timeout(1):
+                    await queue.cancel(tag)
+        self._consumers.clear()
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=seconds)
+        rest = set(self._under_way)
+        for task in rest:
+            task.cancel()
+        if rest:
+            await asyncio.wait(rest, timeout=2)
+
+    async def close(self) -> None:
+        """Disconnect both connections."""
+        for connection in (self._consuming, self._publishing):
+            if connection is not None:
+                with contextlib.suppress(*CONNECTION_ERRORS):
+                    async with asyncio.timeout(2):
+                        await connection.close()
+        self._channel = self._exchange = self._publishing = self._consuming = None
+
+    async def ping(self) -> None:
+        """Raise when either connection is down."""
+        for connection in (self._publishing, self._consuming):
+            if connection is None or connection.is_closed or not connection.connected.is_set():
+                raise PublishError("not connected")
+
+    async def dead_letters(self, subscription: Subscription, limit: int) -> list[DeadLetter]:
+        """Look at the oldest dead letters of a queue, leaving them there."""
+        held = await self._hold_dead(subscription, limit)
+        try:
+            return [
+                read_dead_letter(message.body, str(message.headers.get(_REASON, "delivery limit"))) for message in held
+            ]
+        finally:
+            for message in held:
+                await message.nack(requeue=True)
+
+    async def replay(self, subscription: Subscription, limit: int) -> int:
+        """Put the oldest dead letters back into their queue, as if new; the number of them."""
+        held = await self._hold_dead(subscription, limit)
+        moved = 0
+        try:
+            for message in held:
+                await self.send(subscription.queue, message.body, message.message_id, {})
+                await message.ack()
+                moved += 1
+        finally:
+            for message in held[moved:]:
+                await message.nack(requeue=True)
+        return moved
+
+    async def _hold_dead(self, subscription: Subscription, limit: int) -> list[AbstractIncomingMessage]:
+        if self._channel is None:
+            raise PublishError("not connected")
+        queue = await self._channel.get_queue(subscription.dead_queue, ensure=False)
+        held: list[AbstractIncomingMessage] = []
+        while len(held) < limit:
+            message = await queue.get(fail=False, timeout=PUBLISH_SECONDS)
+            if message is None:
+                break
+            held.append(message)
+        return held

@@ -1,0 +1,59 @@
+"""Schema migrations (alembic), run at start under a lock, so that replicas that start together do it once.
+
+A service keeps its revisions in ``<service>/migrations/versions`` and its progress in a table of its own name, so
+that services may share one database.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+import structlog
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.chassis.database import Database
+from services.chassis.startup import StartupError
+
+log = structlog.get_logger(__name__)
+
+LOCK_SECONDS = 300  # a replica waits this long for another one's migration
+
+
+async def migrate(database: Database, service: str, folder: Path) -> None:
+    """Bring the tables of ``service`` to the newest revision in ``folder``.
+
+    MySQL commits each DDL statement by itself, so every revision must be safe to run again after it was interrupted.
+    """
+    async with _locked(database, service) as connection:
+        await connection.run_sync(_upgrade, service, folder)
+
+
+def _upgrade(connection: sa.Connection, service: str, folder: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "alembic_environment"))
+    config.set_main_option("version_locations", str(folder))
+    config.set_main_option("path_separator", "newline")
+    config.attributes.update(connection=connection, version_table=f"{service}_alembic_version")
+    command.upgrade(config, "head")
+
+
+@asynccontextmanager
+async def _locked(database: Database, service: str) -> AsyncIterator[AsyncConnection]:
+    if not database.is_mysql:
+        async with database.write() as connection:  # the one writer, and DDL is transactional
+            yield connection
+        return
+    # The lock belongs to a connection of its own: a commit of the migration must not let go of it.
+    name = f"{database.url.database}.{service}.migrations"[-64:]
+    async with database.read() as holder:
+        got = await holder.scalar(sa.text("SELECT GET_LOCK(:name, :wait)"), {"name": name, "wait": LOCK_SECONDS})
+        if got != 1:
+            raise StartupError(f"Another process has been migrating the tables of {service} for {LOCK_SECONDS} s.")
+        try:
+            async with database.write() as connection:
+                yield connection
+        finally:
+            await holder.execute(sa.text("SELECT RELEASE_LOCK(:name)"), {"name": name})

@@ -1,0 +1,167 @@
+"""The transactional outbox: an event is stored in the transaction that makes it true, and published afterwards.
+
+:meth:`Outbox.add` writes a row beside the change that the event tells of; the :class:`Relay` publishes committed
+rows and deletes each when the broker has confirmed it. A crash between the two repeats the event, never loses it.
+
+Any number of replicas may relay the same table. A relay claims a batch in a short transaction by writing its lease
+token on rows that others skip (``FOR UPDATE SKIP LOCKED``; READ COMMITTED, because gap locks would make claimers
+wait for writers), publishes outside of any transaction, and ends each row with a statement that filters on the
+token: when the lease has run out and another relay holds the row, the late end changes nothing. Only the database's
+clock is used.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from contracts.events import Envelope, EventData
+from services.chassis.correlation import traceparent
+from services.chassis.database import TRANSIENT, Database, UtcDateTime, now
+from services.chassis.messaging.broker import Broker, PublishError
+from services.chassis.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+BATCH = 100
+LEASE_SECONDS = 60  # far longer than a batch takes: PUBLISH_SECONDS for all of it, concurrently
+POLL_SECONDS = 1.0  # for rows whose writer was killed before it could poke, and for retries
+FIRST_RETRY_SECONDS = 1.0
+LAST_RETRY_SECONDS = 60.0
+
+
+def outbox_table(metadata: sa.MetaData, name: str) -> sa.Table:
+    """The outbox of a service; services that share a database give it different names."""
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+        sa.Column("envelope", sa.JSON, nullable=False),
+        sa.Column("createdAt", UtcDateTime, nullable=False),
+        sa.Column("dueAt", UtcDateTime, nullable=False, index=True),  # when it may be claimed (again)
+        sa.Column("failures", sa.Integer, nullable=False),
+        sa.Column("leaseToken", sa.String(32)),
+    )
+
+
+class Outbox:
+    """Where a service's events wait for the broker."""
+
+    def __init__(self, table: sa.Table) -> None:
+        self.table = table
+        self._news = asyncio.Event()
+
+    async def add(self, connection: AsyncConnection, *events: EventData) -> None:
+        """Store ``events`` in the caller's transaction. Call :meth:`poke` after it has been committed."""
+        for data in events:
+            envelope = Envelope.wrap(data, traceparent=traceparent())
+            await connection.execute(
+                sa.insert(self.table).values(
+                    envelope=envelope.model_dump(mode="json"), createdAt=now(), dueAt=now(), failures=0
+                )
+            )
+
+    def poke(self) -> None:
+        """Tell the relay that there are committed rows, so that it need not wait for its next look."""
+        self._news.set()
+
+    async def news(self) -> None:
+        """Return when poked, or after POLL_SECONDS."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._news.wait()
+        self._news.clear()
+
+
+class Relay:
+    """Publishes the rows of an outbox, at least once each."""
+
+    def __init__(self, database: Database, outbox: Outbox, broker: Broker, metrics: Metrics, service: str) -> None:
+        self._database = database
+        self._outbox = outbox
+        self._table = outbox.table
+        self._broker = broker
+        self._metrics = metrics
+        self._service = service
+
+    async def run(self) -> None:
+        """Relay until cancelled. A database that is away is waited for."""
+        while True:
+            try:
+                while await self.relay_batch() == BATCH:
+                    pass
+            except TRANSIENT as error:
+                log.warning("the outbox cannot be read; trying again", error=type(error).__name__)
+            await self._outbox.news()
+
+    async def relay_batch(self) -> int:
+        """Claim the rows that are due, up to BATCH, publish them concurrently, and end each; the number claimed."""
+        token = secrets.token_hex(16)
+        rows = await self._claim(token)
+        if rows:
+            outcomes = await asyncio.gather(*(self._publish(envelope) for _, envelope, _ in rows))
+            sent = [row_id for (row_id, _, _), ok in zip(rows, outcomes, strict=True) if ok]
+            failed = [(row_id, failures) for (row_id, _, failures), ok in zip(rows, outcomes, strict=True) if not ok]
+            await self._end(token, sent, failed)
+        return len(rows)
+
+    async def _claim(self, token: str) -> list[tuple[int, dict[str, Any], int]]:
+        table = self._table
+        due = (
+            sa.select(table.c.id, table.c.envelope, table.c.failures)
+            .where(table.c.dueAt <= now())
+            .order_by(table.c.dueAt, table.c.id)
+            .limit(BATCH)
+        )
+        if not self._database.is_mysql:  # a look without the write lock: an idle relay must not hold up writers
+            async with self._database.read() as connection:
+                if (await connection.execute(due.limit(1))).first() is None:
+                    return []
+        async with self._database.write() as connection:
+            rows = (await connection.execute(due.with_for_update(skip_locked=True))).all()
+            if rows:
+                await connection.execute(
+                    sa.update(table)
+                    .where(table.c.id.in_([row.id for row in rows]))
+                    .values(leaseToken=token, dueAt=now(LEASE_SECONDS))
+                )
+        return [(row.id, row.envelope, row.failures) for row in rows]
+
+    async def _publish(self, stored: dict[str, Any]) -> bool:
+        envelope = Envelope.model_validate(stored)
+        try:
+            await self._broker.publish(envelope)
+        except PublishError as error:
+            log.warning("an event could not be published; it will be retried", type=envelope.type, error=str(error))
+            self._metrics.events_published.labels(self._service, envelope.type, "failed").inc()
+            return False
+        self._metrics.events_published.labels(self._service, envelope.type, "confirmed").inc()
+        return True
+
+    async def _end(self, token: str, sent: list[int], failed: list[tuple[int, int]]) -> None:
+        table = self._table
+        async with self._database.write() as connection:
+            if sent:
+                await connection.execute(sa.delete(table).where(table.c.id.in_(sent), table.c.leaseToken == token))
+            for row_id, failures in failed:
+                pause = min(LAST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2**failures)
+                jittered = pause * (0.5 + secrets.randbelow(1000) / 1000)
+                await connection.execute(
+                    sa.update(table)
+                    .where(table.c.id == row_id, table.c.leaseToken == token)
+                    .values(leaseToken=None, dueAt=now(jittered), failures=failures + 1)
+                )
+
+    async def measure(self) -> None:
+        """Bring the gauges up to date: how many rows wait, and for how long the oldest has."""
+        table = self._table
+        async with self._database.read() as connection:
+            row = (await connection.execute(sa.select(sa.func.count(), sa.func.min(table.c.createdAt), now()))).one()
+        waiting, oldest, present = row
+        age = (present - oldest).total_seconds() if oldest else 0.0
+        self._metrics.outbox_rows.labels(self._service).set(waiting)
+        self._metrics.outbox_oldest_seconds.labels(self._service).set(max(0.0, age))

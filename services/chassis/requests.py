@@ -1,0 +1,63 @@
+"""What happens around every HTTP request: correlation, one log line, metrics, and the last resort for errors."""
+
+import time
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.chassis.correlation import correlated
+from services.chassis.metrics import Metrics
+from services.chassis.problems import problem_response
+
+log = structlog.get_logger(__name__)
+
+_QUIET = frozenset({"/healthz", "/readyz"})  # asked every few seconds by orchestrators
+
+
+class RequestScope:
+    """Pure ASGI middleware, the outermost of a service.
+
+    Gives the request its correlation id and answers with it (``X-Correlation-Id``), logs one line with the route's
+    template (a path may hold ids that act as keys), counts, and turns an error that nobody handled into a problem
+    document, so that no traceback ever leaves the process.
+    """
+
+    def __init__(self, app: ASGIApp, service: str, metrics: Metrics) -> None:
+        self._app = app
+        self._service = service
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        parent = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"traceparent"), None)
+        status = 0
+        started = time.perf_counter()
+
+        with structlog.contextvars.bound_contextvars(service=self._service), correlated(parent) as trace_id:
+
+            async def send_with_id(message: Message) -> None:
+                nonlocal status
+                if message["type"] == "http.response.start":
+                    status = message["status"]
+                    headers = [(k, v) for k, v in message.get("headers", []) if k.lower() != b"x-correlation-id"]
+                    message = {**message, "headers": [*headers, (b"x-correlation-id", trace_id.encode())]}
+                await send(message)
+
+            try:
+                await self._app(scope, receive, send_with_id)
+            except Exception:
+                log.exception("a request failed for a reason that nobody foresaw")
+                if status:
+                    raise  # the answer has begun: only closing the connection can tell the client
+                response = problem_response(500, "Something went wrong on our side. Please try again later.")
+                await response(scope, receive, send_with_id)
+            finally:
+                # Starlette notes the route in the scope that we hold; without one the path matched nothing.
+                route = getattr(scope.get("route"), "path", "unknown")
+                seconds = time.perf_counter() - started
+                self._metrics.http_requests.labels(self._service, scope["method"], route, status).inc()
+                self._metrics.http_seconds.labels(self._service, route).observe(seconds)
+                if route not in _QUIET:
+                    log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1e3, 1))

@@ -1,0 +1,156 @@
+"""Running apps in a process: bind, start, serve, and stop in good order well inside 10 seconds."""
+
+import asyncio
+import contextlib
+import errno
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from services.chassis.startup import StartupError
+
+log = structlog.get_logger(__name__)
+
+GRACE_SECONDS = 4  # for requests under way at a stop; the broker's drain and the databases have the rest of 10 s
+KEEP_ALIVE_SECONDS = 75  # longer than the gateway keeps an idle connection, so that it never meets a closed one
+BACKLOG = 2048
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening address, or a :class:`StartupError` that says why not. Port 0 picks a free one."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise StartupError(f"Port {port} on {host} is taken. Choose another: PORT=<number>.") from None
+        raise StartupError(f"Cannot listen on {host}:{port}: {error.strerror}. Set HOST and PORT.") from None
+    sock.setblocking(False)
+    return sock
+
+
+@asynccontextmanager
+async def running(app: FastAPI) -> AsyncIterator[ASGIApp]:
+    """Run ``app``'s lifespan; inside, the app with its lifespan state.
+
+    We do this instead of uvicorn so that a failing start raises here, a stop during the start cancels it, and one
+    process can run several apps.
+    """
+    async with app.router.lifespan_context(app) as state:
+        yield _with_state(app, state or {})
+
+
+def _with_state(app: ASGIApp, state: Mapping[str, Any]) -> ASGIApp:
+    async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "state": dict(state)}, receive, send)
+
+    return with_state
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to :func:`run`."""
+        yield
+
+
+@asynccontextmanager
+async def listening(app: ASGIApp, sock: socket.socket) -> AsyncIterator[None]:
+    """Serve ``app`` on ``sock`` while the context lasts; on leaving, finish requests for up to GRACE_SECONDS."""
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[sock]))
+    try:
+        while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn offers no event to wait for
+            await asyncio.sleep(0.005)
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+class Stop:
+    """An operator's wish to stop, as a process sees it."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self.awaited = False
+
+    async def wait(self) -> None:
+        """Return when the process is to stop. Calling it says that the start is over."""
+        self.awaited = True
+        await self._event.wait()
+
+    def wish(self) -> bool:
+        """Ask for a stop in good order; False when nobody listens for it (yet, or any more)."""
+        if not self.awaited or self._event.is_set():
+            return False
+        self._event.set()
+        return True
+
+
+def run(main: Callable[[Stop], Awaitable[None]]) -> None:
+    """Run ``main(stop)`` until it returns.
+
+    SIGINT and SIGTERM ask for a stop in good order; during the start, or for the second time, they cancel ``main``.
+    Ends the process with status 2 and one line on standard error after a :class:`StartupError`.
+    """
+
+    async def supervised() -> None:
+        stop = Stop()
+        task = asyncio.ensure_future(main(stop))
+
+        def on_signal() -> None:
+            if not stop.wish():
+                task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, on_signal)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(supervised())
+    except StartupError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from None
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+async def serve(app: FastAPI, sock: socket.socket, stop: Stop) -> None:
+    """Start ``app``, serve it on ``sock`` until ``stop``, and stop it."""
+    async with running(app) as ready, listening(ready, sock):
+        host, port = sock.getsockname()[:2]
+        log.info("ready", host=host, port=port)
+        await stop.wait()
+        log.info("stopping")

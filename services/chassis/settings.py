@@ -1,0 +1,69 @@
+"""Settings come from the environment alone, and a wrong one ends the start with one clear line per fault."""
+
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from services.chassis.startup import StartupError
+
+
+def _split(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _http_url(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("must start with http:// or https://")
+    return value.rstrip("/")
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < 16:
+        raise ValueError("must have at least 16 characters")
+    return value
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Secret = Annotated[SecretStr, AfterValidator(_secret)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+AuthMode = Literal["required", "legacy"]
+
+
+class ServiceSettings(BaseSettings):
+    """What every process can be told."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+
+    host: str = Field("127.0.0.1", description="address to listen on; `0.0.0.0` in a container")
+    port: Port = Field(description="port to listen on")
+    metrics_port: Port | None = Field(
+        None, description="port of `/metrics`, on the same address; it is never served on `PORT`"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    log_format: Literal["json", "console"] = Field("json", description="one JSON object a line, or coloured text")
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def load(settings: type[S], **values: Any) -> S:
+    """Read ``settings`` from the environment; ``values`` win over it.
+
+    Raises :class:`StartupError` with one line per fault, naming the environment variable. Values are not repeated:
+    they may be secrets.
+    """
+    try:
+        return settings(**values)
+    except ValidationError as error:
+        _refuse(error)
+
+
+def _refuse(error: ValidationError) -> NoReturn:
+    lines = []
+    for fault in error.errors(include_input=False, include_url=False):
+        name = str(fault["loc"][0]).upper() if fault["loc"] else "settings"
+        reason = "is not set" if fault["type"] == "missing" else fault["msg"].removeprefix("Value error, ")
+        lines.append(f"{name}: {reason[0].lower() + reason[1:]}")
+    raise StartupError("Wrong settings. " + "; ".join(lines) + ".") from None
