@@ -48,7 +48,7 @@ class LoginAnswer(Wire):
     user_id: str
     action: Literal["created", "exists"]
     access_token: str
-    token_type: Literal["Bearer"] = "Bearer"
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - not a secret
     expires_in: int = Field(description="seconds")
 
 

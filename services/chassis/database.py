@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 from sqlalchemy import event
+from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import URL, Dialect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -43,9 +44,7 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
     def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[Any]:
         """MySQL keeps microseconds only when told to."""
         if dialect.name == "mysql":
-            from sqlalchemy.dialects.mysql import DATETIME
-
-            return dialect.type_descriptor(DATETIME(fsp=6))
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
         return dialect.type_descriptor(sa.DateTime())
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
@@ -213,3 +212,8 @@ async def _dropped_when_cancelled(connection: AsyncConnection) -> AsyncIterator[
     except asyncio.CancelledError:
         await connection.invalidate()
         raise
+
+
+def key_string(length: int) -> sa.types.TypeEngine[str]:
+    """A string that identifies something: compared byte by byte, unlike MySQL's default, for which é equals e."""
+    return sa.String(length).with_variant(mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql")

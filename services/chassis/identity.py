@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import jwt
 from google.auth import exceptions as google_exceptions
@@ -118,10 +118,20 @@ class _Answer(transport.Response):
         return self._data
 
 
+class Keys(Protocol):
+    """Where a JWKS is read from: a :class:`CachedDocument`, or auth's own."""
+
+    async def get(self) -> bytes:
+        """The JWKS as JSON."""
+
+    async def refetch(self) -> bytes:
+        """The same, after a look whether it has changed."""
+
+
 class AccessTokens:
     """Checks our own access tokens against the JWKS of auth."""
 
-    def __init__(self, jwks: CachedDocument) -> None:
+    def __init__(self, jwks: Keys) -> None:
         self._jwks = jwks
 
     async def verify(self, token: str) -> Identity:

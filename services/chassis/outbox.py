@@ -32,6 +32,7 @@ LEASE_SECONDS = 60  # far longer than a batch takes: PUBLISH_SECONDS for all of 
 POLL_SECONDS = 1.0  # for rows whose writer was killed before it could poke, and for retries
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 60.0
+MEASURE_SECONDS = 5.0
 
 
 def outbox_table(metadata: sa.MetaData, name: str) -> sa.Table:
@@ -155,6 +156,13 @@ class Relay:
                     .where(table.c.id == row_id, table.c.leaseToken == token)
                     .values(leaseToken=None, dueAt=now(jittered), failures=failures + 1)
                 )
+
+    async def measure_forever(self) -> None:
+        """Keep the gauges up to date until cancelled."""
+        while True:
+            with contextlib.suppress(*TRANSIENT):  # the relay itself says that the database is away
+                await self.measure()
+            await asyncio.sleep(MEASURE_SECONDS)
 
     async def measure(self) -> None:
         """Bring the gauges up to date: how many rows wait, and for how long the oldest has."""

@@ -1,0 +1,37 @@
+"""``python -m services.auth``: serve, or ``migrate``."""
+
+from services.auth.app import MIGRATIONS, SERVICE, create_app
+from services.auth.settings import AuthSettings
+from services.chassis.command_line import Commands, command_line
+from services.chassis.database import Database
+from services.chassis.logs import configure_logs
+from services.chassis.messaging.rabbitmq import RabbitBroker
+from services.chassis.metrics import Metrics, served
+from services.chassis.migrations import migrate
+from services.chassis.serving import Stop, bind
+from services.chassis.serving import serve as serve_app
+from services.chassis.settings import load
+
+
+async def _serve(stop: Stop) -> None:
+    settings = load(AuthSettings)
+    configure_logs(SERVICE, settings.log_level, settings.log_format)
+    metrics = Metrics()
+    app = create_app(settings, metrics, lambda: RabbitBroker(settings.rabbitmq_url, metrics, SERVICE))
+    with served(metrics, settings.host, settings.metrics_port):
+        await serve_app(app, bind(settings.host, settings.port), stop)
+
+
+async def _migrate() -> None:
+    settings = load(AuthSettings)
+    configure_logs(SERVICE, settings.log_level, settings.log_format)
+    database = Database(settings.sql_url)
+    try:
+        await database.start()
+        await migrate(database, SERVICE, MIGRATIONS)
+    finally:
+        await database.close()
+
+
+if __name__ == "__main__":
+    command_line(Commands(SERVICE, serve=_serve, migrate=_migrate))()

@@ -1,0 +1,113 @@
+"""The routes of auth: parse, call, map."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from contracts.public import (
+    LoginAnswer,
+    LoginRequest,
+    Profile,
+    ProfileUpdate,
+    ProfileUpdateAnswer,
+    ServiceStatus,
+    UserId,
+)
+from contracts.public import (
+    Problem as ProblemDocument,
+)
+from services.auth.profiles import changes, profile
+from services.chassis.identity import InvalidTokenError, KeysUnavailableError, normalised
+from services.chassis.problems import Problem, unavailable
+
+router = APIRouter()
+
+FOREIGN = "You are signed in as somebody else. Please sign in with the account that this profile belongs to."
+
+
+@router.get("/", include_in_schema=False)
+async def status() -> ServiceStatus:
+    """A sign of life."""
+    return ServiceStatus(status="auth service is running", service="auth")
+
+
+@router.post(
+    "/login",
+    tags=["accounts"],
+    summary="Sign in with a Google ID token",
+    responses={401: {"model": ProblemDocument, "description": "The token does not prove this account"}},
+)
+async def login(request: Request, body: LoginRequest) -> LoginAnswer:
+    """Open the account that the token proves, making it when it is new.
+
+    `uid` must be the token's e-mail address or its subject. The answer's `access_token` may be sent as
+    `Authorization: Bearer …` from then on, in place of the Google token.
+    """
+    state = request.state
+    try:
+        identity = await state.google.verify(body.id_token)
+    except InvalidTokenError as error:
+        raise Problem(401, f"Invalid token: {error}") from error
+    except KeysUnavailableError as error:
+        raise unavailable("Sign-in is briefly unavailable. Please try again in a few seconds.") from error
+    if not identity.may_use(body.uid):
+        raise Problem(401, "Invalid token: it belongs to another account than the given uid")
+    user_id = normalised(body.uid)
+    action = await state.users.open_account(user_id)
+    return LoginAnswer(
+        user_id=body.uid,
+        action=action,
+        access_token=state.signer.sign(user_id),
+        expires_in=state.signer.lifetime_seconds,
+    )
+
+
+@router.post(
+    "/update_profile",
+    tags=["accounts"],
+    summary="Change a profile",
+    responses={
+        401: {"model": ProblemDocument, "description": "No good token"},
+        403: {"model": ProblemDocument, "description": "Somebody else's profile"},
+        404: {"model": ProblemDocument, "description": "User not found"},
+    },
+)
+async def update_profile(request: Request, body: ProfileUpdate) -> ProfileUpdateAnswer:
+    """Store the fields that are given; an absent or null field leaves the stored value alone."""
+    caller = await request.state.access.caller(request)
+    if not caller.may_use(body.userID):
+        raise Problem(403, FOREIGN)
+    if not await request.state.users.change_profile(normalised(body.userID), changes(body)):
+        raise Problem(404, "User not found")
+    return ProfileUpdateAnswer(userID=body.userID)
+
+
+@router.get(
+    "/v1/profile",
+    tags=["accounts"],
+    summary="Read a profile",
+    responses={
+        401: {"model": ProblemDocument, "description": "No good token"},
+        403: {"model": ProblemDocument, "description": "Somebody else's profile"},
+        404: {"model": ProblemDocument, "description": "User not found"},
+    },
+)
+async def read_profile(request: Request, user_id: Annotated[UserId, Query(alias="userID")]) -> Profile:
+    """The profile as it is stored."""
+    caller = await request.state.access.caller(request)
+    if not caller.may_use(user_id):
+        raise Problem(403, FOREIGN)
+    row = await request.state.users.find(normalised(user_id))
+    if row is None:
+        raise Problem(404, "User not found")
+    return profile(row)
+
+
+@router.get("/.well-known/jwks.json", tags=["accounts"], summary="The public keys that access tokens are signed with")
+async def jwks(request: Request) -> Response:
+    """A JSON Web Key Set (RFC 7517)."""
+    return Response(
+        await request.state.signer.get(),
+        media_type="application/json",
+        headers={"Cache-Control": "public, max-age=300"},
+    )

@@ -1,0 +1,81 @@
+"""Wiring of the auth service: nothing happens at import time, everything in the lifespan."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TypedDict
+
+import aiohttp
+import structlog
+from fastapi import FastAPI
+
+from services.auth.api import router
+from services.auth.models import outbox
+from services.auth.settings import AuthSettings
+from services.auth.signing import Signer, decode_seeds
+from services.auth.store import UserStore
+from services.chassis.access import Access
+from services.chassis.background import background
+from services.chassis.database import TRANSIENT, Database
+from services.chassis.documents import CachedDocument
+from services.chassis.health import Checks, health_router
+from services.chassis.identity import AccessTokens, Bearers, GoogleTokens
+from services.chassis.messaging.broker import Broker
+from services.chassis.metrics import Metrics
+from services.chassis.migrations import migrate
+from services.chassis.outbox import Outbox, Relay
+from services.chassis.problems import install_problems
+from services.chassis.requests import RequestScope
+
+log = structlog.get_logger(__name__)
+
+SERVICE = "auth"
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class State(TypedDict):
+    """What lives as long as the app."""
+
+    users: UserStore
+    signer: Signer
+    google: GoogleTokens
+    access: Access
+    checks: Checks
+
+
+def create_app(settings: AuthSettings, metrics: Metrics, make_broker: Callable[[], Broker]) -> FastAPI:
+    """The auth service as an ASGI app."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        if settings.auth_mode == "legacy":
+            log.warning("AUTH_MODE=legacy: requests without a token are let in, and the user id they name is trusted")
+        async with AsyncExitStack() as stack:
+            database = Database(settings.sql_url)
+            stack.push_async_callback(database.close)
+            await database.start()
+            await migrate(database, SERVICE, MIGRATIONS)
+            broker = make_broker()
+            stack.push_async_callback(broker.close)
+            await broker.start()
+            http = await stack.enter_async_context(aiohttp.ClientSession())
+            waiting = Outbox(outbox)
+            relay = Relay(database, waiting, broker, metrics, SERVICE)
+            await stack.enter_async_context(background(relay.run, relay.measure_forever))
+            signer = Signer(decode_seeds(settings.access_token_keys.get_secret_value()), settings.access_token_seconds)
+            google = GoogleTokens(CachedDocument(settings.google_certs_url, http), settings.google_client_ids)
+            yield State(
+                users=UserStore(database, waiting),
+                signer=signer,
+                google=google,
+                access=Access(Bearers(AccessTokens(signer), google), settings.auth_mode),
+                checks={"sql": database.ping, "broker": broker.ping},
+            )
+
+    app = FastAPI(title="auth", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(router)
+    app.include_router(health_router())
+    install_problems(app, transient=(*TRANSIENT, OSError, asyncio.TimeoutError))
+    app.add_middleware(RequestScope, service=SERVICE, metrics=metrics)
+    return app
