@@ -123,3 +123,8 @@ class Report(Wire):
     assumptions: tuple[str, ...] = Field((), description="what the figures take for granted, for a person")
     findings: tuple[Finding, ...] = ()
     method: Method | None = None
+
+
+def report_image_name(task_id: str) -> str:
+    """What the app expects the report image of a task to be called."""
+    return f"{task_id}_analysis_image.jpg"

@@ -59,7 +59,7 @@ class CachedDocument:
                     response.raise_for_status()
                     body = await response.content.read(LARGEST_BYTES)
                     if not isinstance(json.loads(body), dict):
-                        raise ValueError("not a JSON object")  # noqa: TRY004, TRY301 - treated like any failed fetch
+                        raise ValueError("not a JSON object")  # noqa: TRY004 - treated like any failed fetch
                     age = re.search(r"max-age=(\d+)", response.headers.get("Cache-Control", ""))
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                 log.warning(

@@ -1,0 +1,69 @@
+"""Photos and report pictures, over tasks' internal HTTP API (claim check: events carry ids, not bytes)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+
+from contracts.internal import PHOTO_PATH, REPORT_PICTURES_PATH, StoredPicture
+from services.chassis.correlation import traceparent
+
+CHUNK_BYTES = 256 * 1024
+TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=3, sock_read=15)
+
+
+class JobEndedError(Exception):
+    """The job has ended or was replaced meanwhile: there is nothing left to do."""
+
+
+class PhotoLostError(Exception):
+    """tasks does not have the photo (any more)."""
+
+
+class PhotoExchange:
+    """Fetches photos of unfinished jobs and stores pictures for them.
+
+    Methods raise :class:`JobEndedError`, :class:`PhotoLostError`, and ``aiohttp.ClientError`` or ``TimeoutError``
+    while tasks is away.
+    """
+
+    def __init__(self, http: aiohttp.ClientSession, tasks_url: str, service_token: str) -> None:
+        self._http = http
+        self._tasks_url = tasks_url
+        self._token = service_token
+
+    def _headers(self) -> dict[str, str]:
+        parent = traceparent()
+        return {"Authorization": f"Bearer {self._token}"} | ({"traceparent": parent} if parent else {})
+
+    async def fetch(self, job_id: str, photo_id: str, target: Path) -> None:
+        """Write the photo's bytes to ``target``."""
+        url = self._tasks_url + PHOTO_PATH.format(job_id=job_id, photo_id=photo_id)
+        async with self._http.get(url, headers=self._headers(), timeout=TIMEOUT) as response:
+            _check(response)
+            with await asyncio.to_thread(target.open, "wb") as file:
+                async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                    await asyncio.to_thread(file.write, chunk)
+
+    async def store(self, job_id: str, name: str, source: Path) -> str:
+        """Store the picture at ``source``; its id."""
+        url = self._tasks_url + REPORT_PICTURES_PATH.format(job_id=job_id, name=name)
+        headers = self._headers() | {"Content-Length": str((await asyncio.to_thread(source.stat)).st_size)}
+        async with self._http.put(url, data=_chunks(source), headers=headers, timeout=TIMEOUT) as response:
+            _check(response)
+            return StoredPicture.model_validate_json(await response.read()).photo_id
+
+
+def _check(response: aiohttp.ClientResponse) -> None:
+    if response.status == 410:
+        raise JobEndedError
+    if response.status == 404:
+        raise PhotoLostError
+    response.raise_for_status()
+
+
+async def _chunks(source: Path) -> AsyncIterator[bytes]:
+    with await asyncio.to_thread(source.open, "rb") as file:
+        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield chunk

@@ -1,0 +1,261 @@
+"""The public routes of tasks: parse, call, map."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from contracts.public import (
+    JobDone,
+    JobFailed,
+    JobUnfinished,
+    ServiceStatus,
+    SubmissionAnswer,
+    Task,
+    TaskPage,
+    TaskPhoto,
+    UserId,
+)
+from contracts.public import Problem as ProblemDocument
+from contracts.reports import report_image_name
+from services.chassis.identity import normalised
+from services.chassis.problems import Problem
+from services.tasks.jobs import JobState
+from services.tasks.photos.store import PhotoNotFoundError
+from services.tasks.pictures import media_type
+from services.tasks.reports import done_answer
+from services.tasks.submissions import read_submission
+from services.tasks.uploads import HEAD_BYTES, received
+
+router = APIRouter()
+
+FOREIGN = "You are signed in as somebody else. Please sign in with the account that these tasks belong to."
+
+_SUBMISSION_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["uid", "task_json"],
+                    "properties": {
+                        "uid": {"type": "string", "description": "whose task it is: the account's e-mail address"},
+                        "task_json": {
+                            "type": "string",
+                            "description": "the task as JSON; temperatures are strings in °F",
+                            "examples": [
+                                '{"id":"824389a5-6a5e-4b0c-9a53-0f7d5c1f2e11","title":"North window","type":"window",'
+                                '"state":"draft","decision":null,"insideTemp":"71","outsideTemp":"35"}'
+                            ],
+                        },
+                        "override_detected_count": {"type": "string", "description": "ignored"},
+                        "media0": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "a photo, named `obs<N>_rgb.<ext>` or `obs<N>_thermal.<ext>`; "
+                            "further ones are `media1`, `media2`, …, or repeat the name `media`",
+                        },
+                    },
+                },
+                "encoding": {"media0": {"contentType": "application/octet-stream"}},
+            }
+        },
+    }
+}
+
+
+def _problem(description: str) -> dict[str, Any]:
+    return {"model": ProblemDocument, "description": description}
+
+
+_NO_TOKEN = _problem("No good token")
+_AWAY = _problem("Briefly unavailable; try again after the seconds in `Retry-After`")
+
+
+@router.get("/", include_in_schema=False)
+async def status() -> ServiceStatus:
+    """A sign of life."""
+    return ServiceStatus(status="tasks service is running", service="tasks")
+
+
+@router.post(
+    "/detect_leak",
+    tags=["analysis"],
+    summary="Submit a task with its photos",
+    openapi_extra=_SUBMISSION_FORM,
+    responses={
+        400: _problem("No task id, or a broken upload"),
+        401: _NO_TOKEN,
+        403: _problem("Somebody else's account or task"),
+        413: _problem("A photo, or all of it, is too large"),
+        415: _problem("Not a form"),
+        422: _problem("Something that a person must mend: a temperature, a photo, …"),
+        503: _AWAY,
+    },
+)
+async def detect_leak(request: Request) -> SubmissionAnswer:
+    """Store the task and its photos, and start the analysis.
+
+    Submitting the same task again replaces the earlier submission. When this has answered 200, the submission is
+    stored for good, and its job reaches an end.
+    """
+    state = request.state
+    caller = await state.access.caller(request)
+    job_id = str(uuid.uuid4())
+    async with received(request, state.photos, job_id, state.limits) as form:
+        submission = read_submission(form.fields)
+        if not caller.may_use(submission.user_id):
+            raise Problem(403, FOREIGN)
+        await state.store.check_owner(submission)
+        # The commit may succeed although we do not hear of it: from here on only the sweeper may remove photos.
+        form.keep()
+        await state.store.submit(job_id, submission, form.photos)
+    return SubmissionAnswer(jobId=job_id)
+
+
+@router.get(
+    "/detect_leak/{job_id}",
+    tags=["analysis"],
+    summary="Follow a job",
+    response_model=JobUnfinished | JobFailed | JobDone,
+    responses={401: _NO_TOKEN, 404: _problem("Job not found"), 503: _AWAY},
+)
+async def follow_job(request: Request, job_id: str) -> Response:
+    """How far the job is; once it is done, the report and its image in base64."""
+    state = request.state
+    caller = await state.access.caller(request)
+    job = await state.store.find_job(job_id)
+    if job is None or not caller.may_use(job["userID"]):
+        raise Problem(404, "Job not found")
+    if job["state"] == JobState.ERROR:
+        return JSONResponse({"status": job["state"], "error": job["error"]})
+    if job["state"] != JobState.DONE:
+        return JSONResponse({"status": job["state"]})
+    image = None
+    if job["imageID"]:
+        try:
+            image = await state.photos.open(job["imageID"])
+        except PhotoNotFoundError:
+            image = None  # the report itself is not lost with its picture
+    return done_answer(job["report"], report_image_name(job["taskID"]), image)
+
+
+@router.get(
+    "/v1/tasks",
+    tags=["tasks"],
+    summary="List tasks",
+    responses={401: _NO_TOKEN, 403: _problem("Somebody else's tasks"), 503: _AWAY},
+)
+async def list_tasks(
+    request: Request,
+    user_id: Annotated[UserId, Query(alias="userID")],
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    before: Annotated[str | None, Query(max_length=128, description="`next` of the page before")] = None,
+) -> TaskPage:
+    """The user's tasks, the newest first, each with its newest report."""
+    caller = await request.state.access.caller(request)
+    if not caller.may_use(user_id):
+        raise Problem(403, FOREIGN)
+    tasks = await request.state.store.list_tasks(normalised(user_id), _cursor(before), limit + 1)
+    page = tasks[:limit]
+    more = len(tasks) > limit
+    return TaskPage(
+        tasks=tuple(_task(task) for task in page),
+        next=f"{_utc(page[-1]['createdAt']).isoformat()}~{page[-1]['taskID']}" if more else None,
+    )
+
+
+@router.get(
+    "/v1/tasks/{task_id}",
+    tags=["tasks"],
+    summary="Read a task",
+    responses={401: _NO_TOKEN, 404: _problem("Task not found"), 503: _AWAY},
+)
+async def read_task(request: Request, task_id: str) -> Task:
+    """The task, with the report of its newest submission."""
+    return _task(await _own_task(request, task_id))
+
+
+@router.get(
+    "/v1/tasks/{task_id}/photos/{photo_id}",
+    tags=["tasks"],
+    summary="Fetch a photo",
+    response_class=Response,
+    responses={
+        200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}},
+        401: _NO_TOKEN,
+        404: _problem("Photo not found"),
+        503: _AWAY,
+    },
+)
+async def read_photo(request: Request, task_id: str, photo_id: str) -> Response:
+    """The bytes of a photo of the task, as they were uploaded."""
+    task = await _own_task(request, task_id)
+    if not any(photo["photoID"] == photo_id for photo in task["photos"]):
+        raise Problem(404, "Photo not found")
+    try:
+        stored = await request.state.photos.open(photo_id)
+        first = await anext(stored.chunks, b"")
+    except PhotoNotFoundError:
+        raise Problem(404, "Photo not found") from None
+
+    async def body() -> Any:
+        yield first
+        async for chunk in stored.chunks:
+            yield chunk
+
+    return StreamingResponse(
+        body(),
+        media_type=media_type(first[:HEAD_BYTES]) or "application/octet-stream",
+        headers={
+            "Content-Length": str(stored.size),
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "private, max-age=3600",
+        },
+    )
+
+
+async def _own_task(request: Request, task_id: str) -> Mapping[str, Any]:
+    caller = await request.state.access.caller(request)
+    task: Mapping[str, Any] | None = await request.state.store.find_task(task_id)
+    if task is None or not caller.may_use(task["userID"] or ""):
+        raise Problem(404, "Task not found")
+    return task
+
+
+def _task(row: Mapping[str, Any]) -> Task:
+    return Task(
+        taskID=row["taskID"],
+        title=row["title"],
+        type=row["type"],
+        state=row["state"] or "draft",
+        decision=row["decision"],
+        closedResult=row["closedResult"],
+        insideTemp=row["insideTemp"],
+        outsideTemp=row["outsideTemp"],
+        createdAt=row["createdAt"],
+        updatedAt=row["updatedAt"],
+        jobId=row["jobID"],
+        report=row["report"],
+        photos=tuple(TaskPhoto(photoID=p["photoID"], kind=p["kind"], name=p["name"]) for p in row["photos"]),
+    )
+
+
+def _utc(value: datetime | None) -> datetime:
+    return value or datetime.fromtimestamp(0, UTC)
+
+
+def _cursor(before: str | None) -> tuple[datetime, str] | None:
+    if before is None:
+        return None
+    created, separator, task_id = before.partition("~")
+    try:
+        if not separator:
+            raise ValueError("no separator")
+        return datetime.fromisoformat(created).astimezone(UTC), task_id
+    except ValueError:
+        raise Problem(422, "'before' must be the 'next' of an earlier page.") from None

@@ -1,0 +1,101 @@
+"""Wiring of the tasks service: nothing happens at import time, everything in the lifespan."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TypedDict
+
+import aiohttp
+import structlog
+from fastapi import FastAPI
+
+from contracts.topology import TASKS_PROFILES, TASKS_RESULTS
+from services.chassis.access import Access
+from services.chassis.background import background
+from services.chassis.database import TRANSIENT, Database
+from services.chassis.documents import CachedDocument
+from services.chassis.health import Checks, health_router
+from services.chassis.identity import AccessTokens, Bearers, GoogleTokens
+from services.chassis.messaging.broker import Broker
+from services.chassis.metrics import Metrics
+from services.chassis.migrations import migrate
+from services.chassis.outbox import Outbox, Relay
+from services.chassis.problems import install_problems
+from services.chassis.requests import RequestScope
+from services.tasks.api import router
+from services.tasks.events import profile_handlers, result_handlers
+from services.tasks.internal_api import router as internal_router
+from services.tasks.models import outbox
+from services.tasks.photos.store import PhotoStore, PhotoStoreError
+from services.tasks.settings import TasksSettings
+from services.tasks.store import TaskStore
+from services.tasks.sweeper import Sweeper
+from services.tasks.uploads import Limits
+
+log = structlog.get_logger(__name__)
+
+SERVICE = "tasks"
+MIGRATIONS = Path(__file__).parent / "migrations"
+CONCURRENCY = 8  # events at a time; each holds one connection to the database
+DRAIN_SECONDS = 2.0
+
+
+class State(TypedDict):
+    """What lives as long as the app."""
+
+    store: TaskStore
+    photos: PhotoStore
+    access: Access
+    limits: Limits
+    service_token: str
+    checks: Checks
+
+
+def create_app(
+    settings: TasksSettings, metrics: Metrics, make_broker: Callable[[], Broker], make_photos: Callable[[], PhotoStore]
+) -> FastAPI:
+    """The tasks service as an ASGI app."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        if settings.auth_mode == "legacy":
+            log.warning("AUTH_MODE=legacy: requests without a token are let in, and the user id they name is trusted")
+        async with AsyncExitStack() as stack:
+            database = Database(settings.sql_url)
+            stack.push_async_callback(database.close)
+            await database.start()
+            await migrate(database, SERVICE, MIGRATIONS)
+            photos = make_photos()
+            stack.push_async_callback(photos.close)
+            await photos.start()
+            broker = make_broker()
+            stack.push_async_callback(broker.close)
+            await broker.start()
+            http = await stack.enter_async_context(aiohttp.ClientSession())
+            waiting = Outbox(outbox)
+            store = TaskStore(database, waiting)
+            relay = Relay(database, waiting, broker, metrics, SERVICE)
+            sweeper = Sweeper(store, photos, settings, metrics)
+            await stack.enter_async_context(background(relay.run, relay.measure_forever, sweeper.run))
+            await broker.subscribe(TASKS_RESULTS, result_handlers(store, metrics), concurrency=CONCURRENCY)
+            await broker.subscribe(TASKS_PROFILES, profile_handlers(store), concurrency=CONCURRENCY)
+            stack.push_async_callback(broker.drain, DRAIN_SECONDS)
+            jwks = CachedDocument(f"{settings.auth_url}/.well-known/jwks.json", http)
+            google = GoogleTokens(CachedDocument(settings.google_certs_url, http), settings.google_client_ids)
+            yield State(
+                store=store,
+                photos=photos,
+                access=Access(Bearers(AccessTokens(jwks), google), settings.auth_mode),
+                limits=Limits(settings.max_photo_bytes, settings.max_photos),
+                service_token=settings.service_token.get_secret_value(),
+                checks={"sql": database.ping, "photos": photos.ping, "broker": broker.ping},
+            )
+
+    app = FastAPI(title="tasks", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(router)
+    app.include_router(internal_router)
+    app.include_router(health_router())
+    install_problems(app, transient=(*TRANSIENT, PhotoStoreError, OSError, asyncio.TimeoutError))
+    app.add_middleware(RequestScope, service=SERVICE, metrics=metrics)
+    return app

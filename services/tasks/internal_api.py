@@ -1,0 +1,73 @@
+"""The routes that only analysis may use; see :mod:`contracts.internal`. The gateway forwards none of them."""
+
+import hashlib
+import secrets
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import StreamingResponse
+
+from contracts.internal import PHOTO_PATH, REPORT_PICTURES_PATH, StoredPicture
+from services.chassis.problems import Problem
+from services.tasks.jobs import UNFINISHED
+from services.tasks.photos.store import PhotoMetadata, PhotoNotFoundError, new_photo_id
+from services.tasks.pictures import media_type
+from services.tasks.uploads import HEAD_BYTES
+
+
+async def _only_services(request: Request) -> None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    expected = request.state.service_token
+    if scheme.lower() != "bearer" or not secrets.compare_digest(token.encode(), expected.encode()):
+        raise Problem(401, "This is for services only.")
+
+
+router = APIRouter(include_in_schema=False, dependencies=[Depends(_only_services)])
+
+
+async def _unfinished_job(request: Request, job_id: str) -> None:
+    job = await request.state.store.find_job(job_id)
+    if job is None:
+        raise Problem(404, "Job not found")
+    if job["state"] not in UNFINISHED:
+        raise Problem(410, "The job has ended.")
+
+
+@router.get(PHOTO_PATH)
+async def read_job_photo(request: Request, job_id: str, photo_id: str) -> StreamingResponse:
+    """The bytes of a photo that was submitted with a job that has not ended."""
+    await _unfinished_job(request, job_id)
+    photo = await request.state.store.find_job_photo(job_id, photo_id)
+    if photo is None:
+        raise Problem(404, "Photo not found")
+    try:
+        stored = await request.state.photos.open(photo_id)
+    except PhotoNotFoundError:
+        raise Problem(404, "Photo not found") from None
+    return StreamingResponse(
+        stored.chunks, media_type="application/octet-stream", headers={"Content-Length": str(stored.size)}
+    )
+
+
+@router.put(REPORT_PICTURES_PATH)
+async def store_picture(request: Request, job_id: str, name: str) -> StoredPicture:
+    """Store a picture of a report. Nothing refers to it until AnalysisCompleted does; without that it is swept."""
+    await _unfinished_job(request, job_id)
+    photo_id = new_photo_id()
+    writer = request.state.photos.writer(photo_id, PhotoMetadata(f"{job_id}_{name}"))
+    digest, head, size = hashlib.sha256(), b"", 0
+    try:
+        async for data in request.stream():
+            size += len(data)
+            if size > request.state.limits.photo_bytes:
+                raise Problem(413, "The picture is too large.")
+            head += data[: HEAD_BYTES - len(head)] if len(head) < HEAD_BYTES else b""
+            digest.update(data)
+            await writer.write(data)
+        found = media_type(head)
+        if found is None:
+            raise Problem(422, "Not a picture.")
+        await writer.finish(found, digest.hexdigest())
+    except BaseException:
+        await writer.abort()
+        raise
+    return StoredPicture(photo_id=photo_id)

@@ -1,0 +1,23 @@
+"""The life of a job: queued → processing → done | error. Ends are final.
+
+Every change is an update that filters on the states it may leave, so a repeated, late or reordered event, and one
+about a job that a newer submission has replaced, changes nothing.
+"""
+
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    """Where a job stands; the values are the app's."""
+
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    DONE = "done"
+    ERROR = "error"
+
+
+UNFINISHED = (JobState.QUEUED, JobState.PROCESSING)
+
+REPLACED = "A newer submission of this task has replaced this one."
+OVERDUE = "The analysis took too long and was given up. Please submit the photos again."
+FAILED = "The analysis failed. Please submit the photos again."

@@ -1,0 +1,92 @@
+"""The tables that tasks owns.
+
+``LeakageTask`` and ``Suggestion`` keep the old backend's names and columns and always show the newest report of a
+task. What the old schema has no room for lies in tables of our own, all named ``tasks_…``.
+"""
+
+import sqlalchemy as sa
+
+from services.chassis.database import UtcDateTime, key_string
+from services.chassis.outbox import outbox_table
+
+metadata = sa.MetaData()
+
+leakage_tasks = sa.Table(
+    "LeakageTask",
+    metadata,
+    sa.Column("taskID", key_string(64), primary_key=True),
+    sa.Column("userID", key_string(255), index=True),  # normalised: an e-mail address in lower case
+    sa.Column("title", sa.String(255)),
+    sa.Column("type", sa.String(32)),
+    sa.Column("state", sa.String(32)),
+    sa.Column("decision", sa.String(64)),
+    sa.Column("closedResult", sa.String(255)),
+    sa.Column("insideTemp", sa.Float),  # °F
+    sa.Column("outsideTemp", sa.Float),  # °F
+    sa.Column("RGBphotoIDs", sa.JSON(none_as_null=True)),
+    sa.Column("thermalPhotoIDs", sa.JSON(none_as_null=True)),
+    sa.Column("leakSeverity", sa.String(255)),
+    sa.Column("energyLossValue", sa.Float),  # kWh per month
+    sa.Column("energyLossCost", sa.Float),  # US$ per year
+    sa.Column("savingsPercent", sa.Float),
+    sa.Column("savingsCost", sa.Float),  # US$ per year
+    sa.Column("reportPhotoID", sa.String(64)),
+    sa.Column("createdAt", UtcDateTime),
+    sa.Column("updatedAt", UtcDateTime),
+    sa.Column("jobID", key_string(36)),  # the newest submission
+)
+
+suggestions = sa.Table(
+    "Suggestion",
+    metadata,
+    sa.Column("suggestionID", key_string(64), primary_key=True),
+    sa.Column("taskID", key_string(64), index=True),
+    sa.Column("title", sa.String(255)),
+    sa.Column("subtitle", sa.String(255)),
+    sa.Column("difficulty", sa.String(255)),
+    sa.Column("costRange", sa.String(255)),
+    sa.Column("estimatedReduction", sa.String(255)),
+    sa.Column("lifetime", sa.String(255)),
+)
+
+jobs = sa.Table(
+    "tasks_job",
+    metadata,
+    sa.Column("jobID", key_string(36), primary_key=True),
+    sa.Column("taskID", key_string(64), nullable=False, index=True),
+    sa.Column("userID", key_string(255), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Column("report", sa.JSON(none_as_null=True)),
+    sa.Column("imageID", sa.String(24)),
+    sa.Column("submittedAt", UtcDateTime, nullable=False),
+    sa.Column("publishedAt", UtcDateTime, nullable=False),  # when TaskSubmitted was last put into the outbox
+    sa.Column("endedAt", UtcDateTime),
+    sa.Index("ix_tasks_job_unfinished", "state", "publishedAt"),
+)
+
+photos = sa.Table(
+    "tasks_photo",
+    metadata,
+    sa.Column("photoID", key_string(24), primary_key=True),  # the GridFS id
+    sa.Column("taskID", key_string(64), nullable=False, index=True),
+    sa.Column("jobID", key_string(36), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),  # rgb, thermal, report, thumbnail
+    sa.Column("observation", sa.Integer, nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),  # in the order of upload
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("mediaType", sa.String(64)),  # NULL: not looked at yet (adopted from the old backend)
+    sa.Column("size", sa.BigInteger),
+    sa.Column("sha256", sa.String(64)),
+    sa.Column("droppedAt", UtcDateTime, index=True),  # replaced by a newer submission; removed after the grace period
+)
+
+households = sa.Table(
+    "tasks_household",
+    metadata,
+    sa.Column("userID", key_string(255), primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("household", sa.JSON, nullable=False),
+)
+
+outbox = outbox_table(metadata, "tasks_outbox")

@@ -1,0 +1,1 @@
+"""Where photos lie: one interface, GridFS on servers and files embedded."""

@@ -1,0 +1,160 @@
+"""Photos as files in a folder, for the embedded backend.
+
+A photo is written to ``<id>.part``, flushed to the disk, and renamed to ``<id>``, which makes it visible whole.
+Everything that touches the disk runs in a thread.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Collection
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, ParamSpec, TypeVar
+
+import structlog
+
+from services.chassis.startup import StartupError
+from services.tasks.photos.store import (
+    CHUNK_BYTES,
+    PhotoMetadata,
+    PhotoNotFoundError,
+    PhotoStoreError,
+    StoredPhoto,
+)
+
+log = structlog.get_logger(__name__)
+
+_ID = re.compile(r"[0-9a-f]{24}")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _FileWriter:
+    def __init__(self, part: Path, whole: Path) -> None:
+        self._part = part
+        self._whole = whole
+        self._file: BinaryIO | None = None
+
+    async def write(self, data: bytes) -> None:
+        await _in_thread(self._write, data)
+
+    def _write(self, data: bytes) -> None:
+        if self._file is None:
+            self._part.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._part.open("xb", buffering=CHUNK_BYTES)
+        self._file.write(data)
+
+    async def finish(self, media_type: str, sha256: str) -> None:  # noqa: ARG002 - a file has no room for them
+        await _in_thread(self._finish)
+
+    def _finish(self) -> None:
+        self._write(b"")
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        self._part.rename(self._whole)
+        folder = os.open(self._whole.parent, os.O_RDONLY)  # the rename itself must survive a power cut too
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    async def abort(self) -> None:
+        try:
+            await _in_thread(self._abort)
+        except PhotoStoreError as error:
+            log.warning("an aborted upload stays for the sweeper", error=str(error))
+
+    def _abort(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._part.unlink(missing_ok=True)
+        self._whole.unlink(missing_ok=True)
+
+
+class FilePhotos:
+    """A :class:`~services.tasks.photos.store.PhotoStore` in a folder, spread over 256 subfolders."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def _path(self, photo_id: str) -> Path:
+        if not _ID.fullmatch(photo_id):
+            raise PhotoNotFoundError(photo_id)
+        return self._folder / photo_id[-2:] / photo_id
+
+    async def start(self) -> None:
+        """Make the folder."""
+        try:
+            await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartupError(f"Cannot keep photos in {self._folder}: {error.strerror}.") from None
+
+    def writer(self, photo_id: str, metadata: PhotoMetadata) -> _FileWriter:  # noqa: ARG002 - named by id alone
+        """Begin a photo."""
+        path = self._path(photo_id)
+        return _FileWriter(path.with_suffix(".part"), path)
+
+    async def open(self, photo_id: str) -> StoredPhoto:
+        """Find a photo."""
+        path = self._path(photo_id)
+        try:
+            size = (await asyncio.to_thread(path.stat)).st_size
+        except FileNotFoundError:
+            raise PhotoNotFoundError(photo_id) from None
+        return StoredPhoto(size, self._read(path))
+
+    async def _read(self, path: Path) -> AsyncIterator[bytes]:
+        try:
+            file = await asyncio.to_thread(path.open, "rb")
+        except FileNotFoundError:
+            raise PhotoNotFoundError(path.name) from None
+        try:
+            while chunk := await _in_thread(file.read, CHUNK_BYTES):
+                yield chunk
+        finally:
+            file.close()
+
+    async def delete(self, photo_ids: Collection[str]) -> None:
+        """Remove photos, whole or begun."""
+
+        def remove() -> None:
+            for photo_id in photo_ids:
+                path = self._path(photo_id)
+                path.unlink(missing_ok=True)
+                path.with_suffix(".part").unlink(missing_ok=True)
+
+        await _in_thread(remove)
+
+    async def written_between(self, start: datetime, end: datetime) -> AsyncIterator[list[str]]:
+        """Files last written in that time."""
+
+        def of_folder(folder: Path) -> list[str]:
+            found = []
+            for path in folder.iterdir():
+                with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                    if start.timestamp() <= path.stat().st_mtime < end.timestamp() and _ID.fullmatch(path.stem):
+                        found.append(path.stem)
+            return found
+
+        for folder in await _in_thread(lambda: sorted(p for p in self._folder.iterdir() if p.is_dir())):
+            yield await _in_thread(of_folder, folder)
+
+    async def ping(self) -> None:
+        """Raise when the folder is gone."""
+        if not await asyncio.to_thread(self._folder.is_dir):
+            raise PhotoStoreError(f"{self._folder} is gone")
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+
+async def _in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    try:
+        return await asyncio.to_thread(work, *args, **kwargs)
+    except OSError as error:
+        raise PhotoStoreError(f"{type(error).__name__}: {error.strerror}") from error

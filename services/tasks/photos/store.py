@@ -1,0 +1,84 @@
+"""What a photo store promises.
+
+A photo becomes visible whole or not at all: its bytes are written under an id allocated beforehand, and count only
+once :meth:`PhotoWriter.finish` has returned. Whatever was begun and not finished is an orphan; the writer removes
+its own when it can, and :meth:`PhotoStore.orphans` finds what a killed process left behind.
+"""
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+# Marks the photos that this system wrote. The sweeper never touches any other, such as the old backend's.
+MARK = "home-energy-audit"
+
+CHUNK_BYTES = 255 * 1024  # GridFS' default; a multiple of 3, so that chunks can be put into base64 one by one
+
+
+class PhotoStoreError(Exception):
+    """The photo store is away, or failed to do what it was asked; trying again may help."""
+
+
+class PhotoNotFoundError(Exception):
+    """There is no (whole) photo under that id."""
+
+
+def new_photo_id() -> str:
+    """An id in the form of MongoDB's ObjectId: 24 hexadecimal digits, the first 8 the time in seconds."""
+    return f"{int(time.time()):08x}{secrets.token_hex(8)}"
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoMetadata:
+    """What is stored beside the bytes."""
+
+    filename: str  # <jobId>_<uploaded name>, as the old backend named them
+
+
+class PhotoWriter(Protocol):
+    """One photo on its way into the store."""
+
+    async def write(self, data: bytes) -> None:
+        """Add bytes."""
+
+    async def finish(self, media_type: str, sha256: str) -> None:
+        """Make the photo visible, durably, with all that was written."""
+
+    async def abort(self) -> None:
+        """Remove what was written. Never raises: what cannot be removed now is an orphan."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPhoto:
+    """A photo to be read: its size in bytes, and its bytes in chunks of CHUNK_BYTES (the last may be shorter)."""
+
+    size: int
+    chunks: AsyncIterator[bytes]
+
+
+class PhotoStore(Protocol):
+    """Keeps photos by id. Methods raise :class:`PhotoStoreError` when the store is away."""
+
+    async def start(self) -> None:
+        """Wait until the store answers, and prepare it."""
+
+    def writer(self, photo_id: str, metadata: PhotoMetadata) -> PhotoWriter:
+        """Begin a photo under an id that is not in use."""
+
+    async def open(self, photo_id: str) -> StoredPhoto:
+        """Find a photo. Raises :class:`PhotoNotFoundError`; also while iterating, when chunks are missing."""
+
+    async def delete(self, photo_ids: Collection[str]) -> None:
+        """Remove photos; ids that are unknown are no error."""
+
+    def written_between(self, start: datetime, end: datetime) -> AsyncIterator[list[str]]:
+        """The ids of our photos, whole or begun, from that time, in batches: candidates for being orphans."""
+
+    async def ping(self) -> None:
+        """Raise when the store cannot be reached."""
+
+    async def close(self) -> None:
+        """Let go of connections."""

@@ -1,0 +1,35 @@
+"""What the tasks service can be told."""
+
+from pydantic import Field
+
+from services.chassis.settings import AuthMode, CommaSeparated, HttpUrl, Port, Secret, ServiceSettings
+
+MIB = 1024 * 1024
+
+
+class TasksSettings(ServiceSettings):
+    """The tasks service's environment."""
+
+    port: Port = Field(8002, description="port to listen on")
+    metrics_port: Port | None = Field(9002, description="port of `/metrics`")
+    sql_url: str = Field(description="MySQL (or SQLite) for tasks; without a database name the old backend's")
+    mongo_url: str = Field(description="MongoDB for photos; without a database name `LeakageImages`")
+    rabbitmq_url: str = Field(description="RabbitMQ, `amqp://user:password@host:5672/`")
+    auth_url: HttpUrl = Field(description="the auth service, whose keys access tokens are checked by")
+    auth_mode: AuthMode = Field("required", description="`legacy` lets requests without a token in")
+    google_client_ids: CommaSeparated = Field(
+        min_length=1, description="audiences of accepted Google ID tokens, comma separated"
+    )
+    google_certs_url: HttpUrl = Field(
+        "https://www.googleapis.com/oauth2/v1/certs", description="where the certificates of ID tokens are"
+    )
+    service_token: Secret = Field(description="what analysis proves itself with; at least 16 characters")
+    max_photo_bytes: int = Field(25 * MIB, ge=1024, description="largest photo, in bytes")
+    max_photos: int = Field(20, ge=1, le=1000, description="most photos in a submission")
+    job_republish_seconds: float = Field(
+        120, gt=0, description="an unfinished job is announced to analysis again after so long"
+    )
+    job_deadline_seconds: float = Field(900, gt=0, description="an unfinished job ends as an error after so long")
+    photo_grace_seconds: float = Field(
+        3600, gt=0, description="photos that nothing refers to are removed after so long; longer than any upload"
+    )

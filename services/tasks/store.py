@@ -1,0 +1,470 @@
+"""Tasks, jobs and households in the database. Each change is one transaction, its events included.
+
+Locks are always taken in the order task, job, so that a submission and a result that meet do not deadlock; MySQL may
+still choose a victim (gap locks of two first submissions), and a victim is tried again.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+import stamina
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from contracts.events import (
+    AnalysisCompleted,
+    Household,
+    Photo,
+    PhotoKind,
+    ProfileUpdated,
+    TaskSubmitted,
+    TaskType,
+)
+from services.chassis.database import Database, now
+from services.chassis.outbox import Outbox
+from services.chassis.problems import Problem
+from services.tasks.jobs import OVERDUE, REPLACED, UNFINISHED, JobState
+from services.tasks.models import households, jobs, leakage_tasks, photos, suggestions
+from services.tasks.submissions import Submission
+from services.tasks.uploads import UploadedPhoto
+
+T = TypeVar("T")
+Row = Mapping[str, Any]
+
+FOREIGN = "This task belongs to another account. Please sign in with the account that made it."
+
+_INPUT_KINDS = tuple(PhotoKind)
+_LOST_RACE = (1205, 1213)  # MySQL: lock wait timeout, deadlock
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPicture:
+    """A picture of a report, already in the photo store."""
+
+    photo_id: str
+    kind: str  # report, thumbnail
+    name: str
+
+
+def _lost_a_race(error: Exception) -> bool:
+    if isinstance(error, IntegrityError):
+        return True  # two first submissions of one task; the second try finds the first one's row
+    if isinstance(error, OperationalError) and error.orig is not None and error.orig.args:
+        return error.orig.args[0] in _LOST_RACE
+    return False
+
+
+async def _again_when_lost(change: Callable[[], Awaitable[T]]) -> T:
+    async for attempt in stamina.retry_context(
+        on=_lost_a_race, attempts=5, timeout=5, wait_initial=0.01, wait_max=0.2, wait_jitter=0.05
+    ):
+        with attempt:
+            return await change()
+    raise AssertionError("stamina either returns or raises")
+
+
+class TaskStore:
+    """Reads and writes what tasks owns; user ids are given normalised."""
+
+    def __init__(self, database: Database, waiting: Outbox) -> None:
+        self._database = database
+        self._outbox = waiting
+
+    # ── submissions ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def check_owner(self, submission: Submission) -> None:
+        """Raise :class:`Problem` 403 when the task is somebody else's, before anything is changed."""
+        query = sa.select(leakage_tasks.c.userID).where(leakage_tasks.c.taskID == submission.task_id)
+        async with self._database.read() as connection:
+            owner = (await connection.execute(query)).first()
+        if owner is not None and owner.userID != submission.user_id:
+            raise Problem(403, FOREIGN)
+
+    async def submit(self, job_id: str, submission: Submission, uploaded: Sequence[UploadedPhoto]) -> None:
+        """Store a submission, in place of an earlier one of the same task, and announce it.
+
+        Raises :class:`Problem` 403 when the task is somebody else's.
+        """
+
+        async def change() -> None:
+            async with self._database.write() as connection:
+                await self._submit(connection, job_id, submission, uploaded)
+
+        await _again_when_lost(change)
+        self._outbox.poke()
+
+    async def _submit(
+        self, connection: AsyncConnection, job_id: str, submission: Submission, uploaded: Sequence[UploadedPhoto]
+    ) -> None:
+        task_id = submission.task_id
+        known = sa.select(leakage_tasks.c.userID).where(leakage_tasks.c.taskID == task_id).with_for_update()
+        owner = (await connection.execute(known)).first()
+        values = {
+            "title": submission.title,
+            "type": submission.task_type,
+            "state": submission.state,
+            "decision": submission.decision,
+            "closedResult": submission.closed_result,
+            "insideTemp": submission.inside_temp_f,
+            "outsideTemp": submission.outside_temp_f,
+            "RGBphotoIDs": [p.photo_id for p in uploaded if p.kind is PhotoKind.RGB],
+            "thermalPhotoIDs": [p.photo_id for p in uploaded if p.kind is PhotoKind.THERMAL],
+            "jobID": job_id,
+            "updatedAt": now(),
+        }
+        if owner is None:
+            await connection.execute(
+                sa.insert(leakage_tasks).values(**values, taskID=task_id, userID=submission.user_id, createdAt=now())
+            )
+        else:
+            if owner.userID != submission.user_id:
+                raise Problem(403, FOREIGN)
+            await self._replace_earlier(connection, task_id)
+            await connection.execute(
+                sa.update(leakage_tasks).where(leakage_tasks.c.taskID == task_id).values(**values, **_NO_REPORT)
+            )
+        await connection.execute(
+            sa.insert(jobs).values(
+                jobID=job_id,
+                taskID=task_id,
+                userID=submission.user_id,
+                state=JobState.QUEUED,
+                submittedAt=now(),
+                publishedAt=now(),
+            )
+        )
+        if uploaded:
+            await connection.execute(
+                sa.insert(photos),
+                [
+                    {
+                        "photoID": p.photo_id,
+                        "taskID": task_id,
+                        "jobID": job_id,
+                        "kind": p.kind,
+                        "observation": p.observation,
+                        "position": p.position,
+                        "name": p.name,
+                        "mediaType": p.media_type,
+                        "size": p.size,
+                        "sha256": p.sha256,
+                    }
+                    for p in uploaded
+                ],
+            )
+        event = TaskSubmitted(
+            job_id=job_id,
+            task_id=task_id,
+            task_type=submission.task_type,
+            inside_temp_f=submission.inside_temp_f,
+            outside_temp_f=submission.outside_temp_f,
+            household=await self._household(connection, submission.user_id),
+            photos=tuple(
+                Photo(
+                    photo_id=p.photo_id,
+                    kind=p.kind,
+                    observation=p.observation,
+                    name=p.name,
+                    media_type=p.media_type,
+                    size=p.size,
+                )
+                for p in uploaded
+            ),
+        )
+        await self._outbox.add(connection, event)
+
+    async def _replace_earlier(self, connection: AsyncConnection, task_id: str) -> None:
+        """End the earlier submission's job visibly, and give up its photos; reports of ended jobs stay."""
+        await connection.execute(
+            sa.update(jobs)
+            .where(jobs.c.taskID == task_id, jobs.c.state.in_(UNFINISHED))
+            .values(state=JobState.ERROR, error=REPLACED, endedAt=now())
+        )
+        await connection.execute(
+            sa.update(photos)
+            .where(photos.c.taskID == task_id, photos.c.kind.in_(_INPUT_KINDS), photos.c.droppedAt.is_(None))
+            .values(droppedAt=now())
+        )
+        await connection.execute(sa.delete(suggestions).where(suggestions.c.taskID == task_id))
+
+    async def _household(self, connection: AsyncConnection, user_id: str) -> Household | None:
+        stored = await connection.scalar(sa.select(households.c.household).where(households.c.userID == user_id))
+        return None if stored is None else Household.model_validate(stored)
+
+    # ── jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def find_job(self, job_id: str) -> Row | None:
+        """The job's row."""
+        async with self._database.read() as connection:
+            row = (await connection.execute(sa.select(jobs).where(jobs.c.jobID == job_id))).first()
+        return None if row is None else row._asdict()
+
+    async def start_job(self, job_id: str) -> None:
+        """Show the job as processing, if it still waits."""
+        async with self._database.write() as connection:
+            await connection.execute(
+                sa.update(jobs)
+                .where(jobs.c.jobID == job_id, jobs.c.state == JobState.QUEUED)
+                .values(state=JobState.PROCESSING)
+            )
+
+    async def complete_job(self, completed: AnalysisCompleted, pictures: Sequence[StoredPicture]) -> bool:
+        """End the job with its report, and show the report as the task's; False when the job has ended before."""
+
+        async def change() -> bool:
+            async with self._database.write() as connection:
+                return await self._complete(connection, completed, pictures)
+
+        return await _again_when_lost(change)
+
+    async def _complete(
+        self, connection: AsyncConnection, completed: AnalysisCompleted, pictures: Sequence[StoredPicture]
+    ) -> bool:
+        job = await self._lock(connection, completed.job_id)
+        if job is None or job.state not in UNFINISHED:
+            return False
+        report = completed.report
+        await connection.execute(
+            sa.update(jobs)
+            .where(jobs.c.jobID == job.jobID)
+            .values(
+                state=JobState.DONE,
+                report=report.model_dump(mode="json"),
+                imageID=completed.image_id,
+                endedAt=now(),
+            )
+        )
+        if pictures:
+            await connection.execute(
+                sa.insert(photos),
+                [
+                    {
+                        "photoID": p.photo_id,
+                        "taskID": job.taskID,
+                        "jobID": job.jobID,
+                        "kind": p.kind,
+                        "observation": 0,
+                        "position": 0,
+                        "name": p.name,
+                    }
+                    for p in pictures
+                ],
+            )
+        await connection.execute(
+            sa.update(leakage_tasks)
+            .where(leakage_tasks.c.taskID == job.taskID, leakage_tasks.c.jobID == job.jobID)
+            .values(
+                state=sa.case((leakage_tasks.c.state == "closed", "closed"), else_="open"),
+                leakSeverity=report.leakSeverity,
+                energyLossValue=report.energyLossValue,
+                energyLossCost=report.energyLossCost,
+                savingsPercent=report.savingsPercent,
+                savingsCost=report.savingsCost,
+                reportPhotoID=completed.image_id,
+                updatedAt=now(),
+            )
+        )
+        await connection.execute(sa.delete(suggestions).where(suggestions.c.taskID == job.taskID))
+        if report.suggestions:
+            await connection.execute(
+                sa.insert(suggestions),
+                [{"taskID": job.taskID, **s.model_dump(exclude={"source"})} for s in report.suggestions],
+            )
+        return True
+
+    async def _lock(self, connection: AsyncConnection, job_id: str) -> Any:
+        """The job's row, locked after its task's."""
+        task_id = await connection.scalar(sa.select(jobs.c.taskID).where(jobs.c.jobID == job_id))
+        if task_id is None:
+            return None
+        await connection.execute(
+            sa.select(leakage_tasks.c.taskID).where(leakage_tasks.c.taskID == task_id).with_for_update()
+        )
+        return (await connection.execute(sa.select(jobs).where(jobs.c.jobID == job_id).with_for_update())).first()
+
+    async def fail_job(self, job_id: str, reason: str) -> bool:
+        """End the job without a report; False when it has ended before."""
+        async with self._database.write() as connection:
+            changed = await connection.execute(
+                sa.update(jobs)
+                .where(jobs.c.jobID == job_id, jobs.c.state.in_(UNFINISHED))
+                .values(state=JobState.ERROR, error=reason, endedAt=now())
+            )
+        return changed.rowcount > 0
+
+    async def find_job_photo(self, job_id: str, photo_id: str) -> Row | None:
+        """A photo that was submitted with the job."""
+        query = sa.select(photos).where(photos.c.photoID == photo_id, photos.c.jobID == job_id)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).first()
+        return None if row is None else row._asdict()
+
+    # ── the sweeper's ────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def republish_unfinished(self, after_seconds: float, limit: int) -> int:
+        """Announce jobs again whose last announcement is older and that have not ended; the number of them.
+
+        The oldest first. Replicas may sweep at once: a row that another one holds is left to it.
+        """
+        async with self._database.write() as connection:
+            rows = (
+                await connection.execute(
+                    sa.select(jobs)
+                    .where(jobs.c.state.in_(UNFINISHED), jobs.c.publishedAt < now(-after_seconds))
+                    .order_by(jobs.c.publishedAt)
+                    .limit(limit)
+                    .with_for_update(skip_locked=True)
+                )
+            ).all()
+            for job in rows:
+                await self._outbox.add(connection, await self._announcement(connection, job))
+                await connection.execute(sa.update(jobs).where(jobs.c.jobID == job.jobID).values(publishedAt=now()))
+        if rows:
+            self._outbox.poke()
+        return len(rows)
+
+    async def _announcement(self, connection: AsyncConnection, job: Any) -> TaskSubmitted:
+        task = (await connection.execute(sa.select(leakage_tasks).where(leakage_tasks.c.taskID == job.taskID))).one()
+        submitted = await connection.execute(
+            sa.select(photos)
+            .where(photos.c.jobID == job.jobID, photos.c.kind.in_(_INPUT_KINDS))
+            .order_by(photos.c.position)
+        )
+        return TaskSubmitted(
+            job_id=job.jobID,
+            task_id=job.taskID,
+            task_type=TaskType(task.type) if task.type else None,
+            inside_temp_f=task.insideTemp,
+            outside_temp_f=task.outsideTemp,
+            household=await self._household(connection, job.userID),
+            photos=tuple(
+                Photo(
+                    photo_id=row.photoID,
+                    kind=PhotoKind(row.kind),
+                    observation=row.observation,
+                    name=row.name,
+                    media_type=row.mediaType,
+                    size=row.size,
+                )
+                for row in submitted
+            ),
+        )
+
+    async def end_overdue(self, after_seconds: float) -> int:
+        """End jobs as errors that were submitted so long ago; the number of them."""
+        async with self._database.write() as connection:
+            changed = await connection.execute(
+                sa.update(jobs)
+                .where(jobs.c.state.in_(UNFINISHED), jobs.c.submittedAt < now(-after_seconds))
+                .values(state=JobState.ERROR, error=OVERDUE, endedAt=now())
+            )
+        return changed.rowcount
+
+    async def unfinished(self) -> tuple[int, float]:
+        """How many jobs have not ended, and the age of the oldest of them in seconds."""
+        query = sa.select(sa.func.count(), sa.func.min(jobs.c.submittedAt), now()).where(jobs.c.state.in_(UNFINISHED))
+        async with self._database.read() as connection:
+            count, oldest, present = (await connection.execute(query)).one()
+        return count, (present - oldest).total_seconds() if oldest else 0.0
+
+    async def dropped_photos(self, after_seconds: float, limit: int) -> list[str]:
+        """Photos that a newer submission replaced so long ago."""
+        query = sa.select(photos.c.photoID).where(photos.c.droppedAt < now(-after_seconds)).limit(limit)
+        async with self._database.read() as connection:
+            return list((await connection.scalars(query)).all())
+
+    async def forget_photos(self, photo_ids: Sequence[str]) -> None:
+        """Delete the rows of photos whose bytes are gone."""
+        async with self._database.write() as connection:
+            await connection.execute(sa.delete(photos).where(photos.c.photoID.in_(photo_ids)))
+
+    async def unknown_photos(self, photo_ids: Sequence[str]) -> list[str]:
+        """Those of ``photo_ids`` that no row refers to."""
+        query = sa.select(photos.c.photoID).where(photos.c.photoID.in_(photo_ids))
+        async with self._database.read() as connection:
+            known = set((await connection.scalars(query)).all())
+        return [photo_id for photo_id in photo_ids if photo_id not in known]
+
+    # ── tasks, for their owners ──────────────────────────────────────────────────────────────────────────────────
+
+    async def find_task(self, task_id: str) -> Row | None:
+        """A task with its newest report and its photos."""
+        query = _TASK_WITH_REPORT.where(leakage_tasks.c.taskID == task_id)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).first()
+            if row is None:
+                return None
+            (task,) = await self._with_photos(connection, [row._asdict()])
+        return task
+
+    async def list_tasks(self, user_id: str, before: tuple[datetime, str] | None, limit: int) -> list[Row]:
+        """Tasks of a user, the newest first, with reports and photos.
+
+        ``before`` is (createdAt, taskID) of the last one seen.
+        """
+        query = (
+            _TASK_WITH_REPORT.where(leakage_tasks.c.userID == user_id)
+            .order_by(leakage_tasks.c.createdAt.desc(), leakage_tasks.c.taskID.desc())
+            .limit(limit)
+        )
+        if before is not None:
+            created, task_id = before
+            query = query.where(
+                sa.or_(
+                    leakage_tasks.c.createdAt < created,
+                    sa.and_(leakage_tasks.c.createdAt == created, leakage_tasks.c.taskID < task_id),
+                )
+            )
+        async with self._database.read() as connection:
+            rows = [row._asdict() for row in await connection.execute(query)]
+            return await self._with_photos(connection, rows)
+
+    async def _with_photos(self, connection: AsyncConnection, tasks: list[dict[str, Any]]) -> list[Row]:
+        query = (
+            sa.select(photos)
+            .where(photos.c.taskID.in_([task["taskID"] for task in tasks]), photos.c.droppedAt.is_(None))
+            .order_by(photos.c.taskID, photos.c.position, photos.c.photoID)
+        )
+        of_task: dict[str, list[Row]] = {}
+        for row in await connection.execute(query):
+            of_task.setdefault(row.taskID, []).append(row._asdict())
+        return [{**task, "photos": of_task.get(task["taskID"], [])} for task in tasks]
+
+    # ── households ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def remember_household(self, update: ProfileUpdated) -> None:
+        """Keep what auth says of a home, unless something newer is known."""
+        new = {"version": update.version, "household": update.household.model_dump(mode="json")}
+
+        async def change() -> None:
+            async with self._database.write() as connection:
+                known = await connection.scalar(
+                    sa.select(households.c.version).where(households.c.userID == update.user_id).with_for_update()
+                )
+                if known is None:
+                    await connection.execute(sa.insert(households).values(userID=update.user_id, **new))
+                elif known < update.version:
+                    await connection.execute(
+                        sa.update(households).where(households.c.userID == update.user_id).values(**new)
+                    )
+
+        await _again_when_lost(change)
+
+
+_NO_REPORT: dict[str, None] = dict.fromkeys(
+    (
+        "leakSeverity",
+        "energyLossValue",
+        "energyLossCost",
+        "savingsPercent",
+        "savingsCost",
+        "reportPhotoID",
+    )
+)
+
+_TASK_WITH_REPORT = sa.select(leakage_tasks, jobs.c.report, jobs.c.state.label("jobState")).select_from(
+    leakage_tasks.outerjoin(jobs, jobs.c.jobID == leakage_tasks.c.jobID)
+)

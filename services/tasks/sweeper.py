@@ -1,0 +1,78 @@
+"""The sweeper: what was lost or left over on the way is found here, so that every job ends and no photo is kept for
+nothing.
+
+Each step is safe in any number of replicas at once and safe to repeat.
+"""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from services.chassis.database import TRANSIENT
+from services.chassis.metrics import Metrics
+from services.tasks.photos.store import PhotoStore, PhotoStoreError
+from services.tasks.settings import TasksSettings
+from services.tasks.store import TaskStore
+
+log = structlog.get_logger(__name__)
+
+SWEEP_SECONDS = 5.0
+ORPHANS_EVERY_SECONDS = 600.0
+ORPHAN_DAYS = 7  # how far back the search for orphans looks; each is met by many searches before it leaves the span
+BATCH = 200
+AWAY: tuple[type[Exception], ...] = (*TRANSIENT, PhotoStoreError)
+
+
+class Sweeper:
+    """Looks after unfinished jobs and unwanted photos."""
+
+    def __init__(self, store: TaskStore, photos: PhotoStore, settings: TasksSettings, metrics: Metrics) -> None:
+        self._store = store
+        self._photos = photos
+        self._settings = settings
+        self._metrics = metrics
+
+    async def run(self) -> None:
+        """Sweep until cancelled. Servers that are away are tried again at the next round."""
+        orphans_due = 0.0
+        clock = asyncio.get_running_loop().time
+        while True:
+            try:
+                await self.sweep_jobs()
+                await self.sweep_dropped_photos()
+                if clock() >= orphans_due:
+                    await self.sweep_orphans()
+                    orphans_due = clock() + ORPHANS_EVERY_SECONDS
+            except AWAY as error:
+                log.warning("cannot sweep now", error=type(error).__name__)
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    async def sweep_jobs(self) -> None:
+        """End jobs that are overdue, announce again those that are late, and bring the gauges up to date."""
+        ended = await self._store.end_overdue(self._settings.job_deadline_seconds)
+        if ended:
+            self._metrics.jobs_ended.labels("overdue").inc(ended)
+            log.error("jobs were given up", jobs=ended)
+        announced = await self._store.republish_unfinished(self._settings.job_republish_seconds, BATCH)
+        if announced:
+            log.warning("late jobs were announced again", jobs=announced)
+        count, oldest = await self._store.unfinished()
+        self._metrics.jobs_unfinished.set(count)
+        self._metrics.jobs_unfinished_seconds.set(oldest)
+
+    async def sweep_dropped_photos(self) -> None:
+        """Remove photos that a newer submission has replaced: first the bytes, then the row that knows of them."""
+        while dropped := await self._store.dropped_photos(self._settings.photo_grace_seconds, BATCH):
+            await self._photos.delete(dropped)
+            await self._store.forget_photos(dropped)
+            log.info("replaced photos were removed", photos=len(dropped))
+
+    async def sweep_orphans(self) -> None:
+        """Remove photos older than the grace period that no record refers to: uploads that never came to an end."""
+        end = datetime.now(UTC) - timedelta(seconds=self._settings.photo_grace_seconds)
+        async for candidates in self._photos.written_between(end - timedelta(days=ORPHAN_DAYS), end):
+            if candidates and (orphans := await self._store.unknown_photos(candidates)):
+                await self._photos.delete(orphans)
+                self._metrics.orphan_photos.inc(len(orphans))
+                log.info("orphaned photos were removed", photos=len(orphans))
