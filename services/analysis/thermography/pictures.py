@@ -1,0 +1,190 @@
+"""Opening an uploaded photo safely: whatever it is, it ends in an upright RGB picture or in a sentence for a person.
+
+The header is read first and refuses what would cost too much memory, so a decompression bomb is never decoded. A JPEG
+is decoded scaled down where a smaller picture is wanted: a 12 megapixel photo then costs a quarter of the time.
+"""
+
+import contextlib
+import io
+import struct
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pillow_heif
+from numpy.typing import NDArray
+from PIL import Image
+
+MIN_SIDE_PX = 32
+"""Smaller pictures show nothing that could be analysed."""
+
+MAX_PIXELS = {"JPEG": 64_000_000, "PNG": 50_000_000, "WEBP": 24_000_000, "HEIF": 50_000_000}
+"""Largest picture that is decoded, per format: what stays under a worker's 400 MB (only JPEG decodes scaled down)."""
+
+_SOF_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_EXIF_ORIENTATION = 0x0112
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"})
+
+
+class UnreadablePhotoError(Exception):
+    """The bytes are no photo that can be used; the message is a sentence that tells the homeowner why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded photo, turned upright."""
+
+    rgb: NDArray[np.uint8]  # (h, w, 3), C-contiguous; may be smaller than the photo
+    size: tuple[int, int]  # (w, h) of the upright photo itself, in its own pixels
+    notes: tuple[str, ...] = ()  # what a person should know about how it was read
+
+
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield (marker, payload) of every segment of a JPEG before its first scan.
+
+    Stops quietly where the bytes stop making sense: what was found until there counts.
+    """
+    at = 2
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            return
+        marker = data[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+            continue
+        if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a payload
+            at += 2
+            continue
+        if marker in (0xD9, 0xDA):
+            return
+        length = struct.unpack_from(">H", data, at + 2)[0]
+        if length < 2:
+            return
+        yield marker, data[at + 4 : at + 2 + length]
+        at += 2 + length
+
+
+def photo_format(data: bytes) -> str | None:
+    """Name the format by its first bytes: JPEG, PNG, WEBP, HEIF (HEIC and AVIF), or None."""
+    if data[:3] == b"\xff\xd8\xff":
+        return "JPEG"
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return "PNG"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+        return "HEIF"
+    return None
+
+
+def open_picture(data: bytes, *, longest: int) -> Picture:
+    """Decode a photo upright, its longer side at most ``longest`` pixels.
+
+    The first frame of an animation or of a multi-picture file is taken. Transparency is dropped, 16-bit grey is
+    stretched between its lowest and highest value, CMYK is converted.
+
+    Raises :class:`UnreadablePhotoError`.
+    """
+    name = _checked_format(data)
+    notes: list[str] = []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of odd EXIF; it must not become an error of ours
+            image, orientation = _open(data, name)
+            _check_size(image.size, name)
+            if getattr(image, "n_frames", 1) > 1 and name in ("PNG", "WEBP"):
+                notes.append("The picture is an animation: only its first frame was used.")
+            full = image.size
+            if name == "JPEG":
+                image.draft(None, _fit(full, longest))
+            image.load()
+            rgb = _as_rgb(image, longest)
+    except UnreadablePhotoError:
+        raise
+    except Exception as error:  # the decoders raise anything at all on hostile bytes
+        raise UnreadablePhotoError(_damage(error)) from error
+    upright = np.ascontiguousarray(_turned(rgb, orientation))
+    return Picture(upright, full[::-1] if orientation >= 5 else full, tuple(notes))
+
+
+def _checked_format(data: bytes) -> str:
+    if not data:
+        raise UnreadablePhotoError("The file is empty: please take or choose the photo again.")
+    name = photo_format(data)
+    if name is None:
+        raise UnreadablePhotoError("The file is not a photo that we can read: please send a JPEG, PNG, WebP or HEIC.")
+    if name == "JPEG":
+        for marker, payload in jpeg_segments(data):
+            if marker in _SOF_MARKERS and len(payload) >= 5:
+                height, width = struct.unpack_from(">HH", payload, 1)
+                _check_size((width, height), name)
+    elif name == "PNG" and len(data) >= 24:
+        _check_size(struct.unpack_from(">II", data, 16), name)
+    return name
+
+
+def _open(data: bytes, name: str) -> tuple[Image.Image, int]:
+    """Open without decoding the pixels; returns the image and its EXIF orientation (1 = upright)."""
+    if name == "HEIF":
+        heif = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
+        _check_size(heif.size, name)
+        return heif.to_pillow(), 1  # libheif applies the rotation itself
+    image = Image.open(io.BytesIO(data), formats=[name, "MPO"] if name == "JPEG" else [name])
+    return image, _orientation(image)
+
+
+def _orientation(image: Image.Image) -> int:
+    value: object = 1
+    with contextlib.suppress(Exception):  # a damaged EXIF block costs the orientation, not the photo
+        value = image.getexif().get(_EXIF_ORIENTATION, 1)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _check_size(size: tuple[int, int], name: str) -> None:
+    width, height = size
+    if min(width, height) < MIN_SIDE_PX:
+        raise UnreadablePhotoError(f"The photo is too small ({width} × {height} pixels) to show anything.")
+    if width * height > MAX_PIXELS[name]:
+        limit = MAX_PIXELS[name] // 1_000_000
+        raise UnreadablePhotoError(
+            f"The photo is too large ({width} × {height} pixels, we read {limit} megapixels): please send a smaller one."
+        )
+
+
+def _fit(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    scale = min(1.0, longest / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _as_rgb(image: Image.Image, longest: int) -> NDArray[np.uint8]:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image = Image.fromarray(_stretched(np.asarray(image)))
+    factor = max(image.size) // longest
+    if factor > 1:
+        image = image.reduce(factor)
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    if max(image.size) > longest:
+        image = image.resize(_fit(image.size, longest), Image.Resampling.BOX)
+    return np.asarray(image)
+
+
+def _stretched(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
+    values = grey.astype(np.float32)
+    low, high = float(values.min()), float(values.max())
+    return ((values - low) * (255.0 / max(high - low, 1.0))).astype(np.uint8)
+
+
+def _turned(rgb: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Undo an EXIF orientation (1..8): mirror first, then rotate."""
+    if orientation in (2, 4, 5, 7):
+        rgb = rgb[:, ::-1]
+    quarter_turns = {1: 0, 2: 0, 3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}[orientation]
+    return np.rot90(rgb, quarter_turns)
+
+
+def _damage(error: Exception) -> str:
+    if "truncated" in str(error).lower() or isinstance(error, EOFError):
+        return "The photo is incomplete: its upload or its file was cut off. Please send it again."
+    return "The photo is damaged and cannot be opened: please take or export it again."
