@@ -121,7 +121,9 @@ def _raw_values(body: bytes, offset: int, length: int) -> NDArray[np.uint16]:
         image = cv2.imdecode(np.frombuffer(values, np.uint8), cv2.IMREAD_UNCHANGED)
         if image is None or image.dtype != np.uint16 or image.shape != (height, width):
             raise ValueError("size mismatch")
-        return image.astype(np.uint16).byteswap()  # the camera writes its little-endian values into the big-endian PNG as they are
+        return image.astype(
+            np.uint16
+        ).byteswap()  # the camera writes its little-endian values into the big-endian PNG as they are
     raw = np.frombuffer(values, f"{order}u2", count=width * height)
     return raw.reshape(height, width).astype(np.uint16)
 

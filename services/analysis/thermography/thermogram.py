@@ -11,11 +11,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.analysis.thermography.pictures import open_picture
+from services.analysis.thermography import overlays, palettes
+from services.analysis.thermography.pictures import Picture, open_picture
 from services.analysis.thermography.radiometric import DamagedCalibrationError, read_radiometric
 
 WORKING_SIDE_PX = 640
 """Longer side of the thermal area at most: sensors of phone cameras have 80 to 640, the rest is enlargement."""
+
+LAYOUT_SIDE_PX = 480
+"""Longer side of the reduced picture on which the thermal area, the palette and the colour bar are found."""
+
+TRUSTED = 0.7
+"""Share of explained pixels below which a palette is not trusted."""
+
+CLIPPED = 0.012
+"""This near to an end of the scale (0..1) the truth may lie beyond it."""
 
 
 class ScaleSource(StrEnum):
@@ -46,6 +56,16 @@ class Thermogram:
     reasons: tuple[str, ...]  # what lowers the confidence: sentences for a person, the weightiest first
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What was found on the reduced picture; boxes in its pixels."""
+
+    area: overlays.Box
+    palette: int  # index into palettes.known()
+    explained: float
+    bar: overlays.ColourBar | None
+
+
 def read_thermogram(
     data: bytes,
     *,
@@ -60,24 +80,16 @@ def read_thermogram(
 
     Raises :class:`~services.analysis.thermography.pictures.UnreadablePhotoError`.
     """
-    picture = open_picture(data, longest=2 * WORKING_SIDE_PX)
+    picture = open_picture(data, longest=WORKING_SIDE_PX)
+    reasons = list(picture.notes)
     try:
         celsius = read_radiometric(data)
-    except DamagedCalibrationError:
+    except DamagedCalibrationError as damage:
+        reasons.append(f"{damage} They were estimated from the picture's colours instead.")
         celsius = None
-    width, height = picture.size
     if celsius is not None:
-        nothing = np.zeros(celsius.shape, np.bool_)
-        return Thermogram(
-            celsius, ~nothing, nothing, nothing, ScaleSource.RADIOMETRIC, None, 1.0, False,
-            estimate_noise(celsius), (0, 0, width, height), picture.size, picture.notes,
-        )  # fmt: skip
-    grey = (cv2.cvtColor(picture.rgb, cv2.COLOR_RGB2GRAY) / np.float32(255)).astype(np.float32)
-    nothing = np.zeros(grey.shape, np.bool_)
-    return Thermogram(
-        grey, ~nothing, nothing, nothing, ScaleSource.NONE, "white-hot", 0.0, False,
-        estimate_noise(grey), (0, 0, width, height), picture.size, picture.notes,
-    )  # fmt: skip
+        return _radiometric(celsius, picture, reasons)
+    return _false_colour(picture, reasons, inside_c, outside_c, printed_range)
 
 
 def looks_thermal(data: bytes) -> float:
@@ -101,3 +113,78 @@ def estimate_noise(field: NDArray[np.float32]) -> float:
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
     response = cv2.filter2D(field, cv2.CV_32F, kernel)[1:-1, 1:-1]
     return float(np.median(np.abs(response)) / (6 * 0.6745))
+
+
+def _radiometric(celsius: NDArray[np.float32], picture: Picture, reasons: list[str]) -> Thermogram:
+    nothing = np.zeros(celsius.shape, np.bool_)
+    return Thermogram(
+        celsius, ~nothing, nothing, nothing, ScaleSource.RADIOMETRIC, None, 1.0, False,
+        estimate_noise(celsius), (0, 0, *picture.size), picture.size, tuple(reasons),
+    )  # fmt: skip
+
+
+def _false_colour(
+    picture: Picture,
+    reasons: list[str],
+    inside_c: float | None,
+    outside_c: float | None,
+    printed_range: tuple[float, float] | None,
+) -> Thermogram:
+    layout, small_scale = _layout(picture.rgb)
+    palette = palettes.known()[layout.palette]
+    x0, y0, x1, y1 = (round(value * small_scale) for value in layout.area)
+    rgb = np.ascontiguousarray(picture.rgb[y0:y1, x0:x1])
+    place, gap = palettes.places(rgb, layout.palette)
+    valid = ~overlays.print_mask(rgb, place, gap)
+    if layout.bar is not None:
+        _strike_out(valid, layout.bar.box, small_scale, (x0, y0))
+    explained = float((gap[valid] < palettes.EXPLAINED).mean()) if valid.any() else 0.0
+    place = _smoothed_over(place, valid)
+    low, high, source = 0.0, 1.0, ScaleSource.NONE
+    if printed_range is not None:
+        (low, high), source = printed_range, ScaleSource.PRINTED
+    temperature = (low + (high - low) * place).astype(np.float32)
+    full = picture.size[0] / picture.rgb.shape[1]
+    window = (round(x0 * full), round(y0 * full), round(x1 * full), round(y1 * full))
+    return Thermogram(
+        temperature, valid, (place < CLIPPED) & valid, (place > 1 - CLIPPED) & valid, source, palette.name,
+        explained, explained < TRUSTED, estimate_noise(temperature), window, picture.size, tuple(reasons),
+    )  # fmt: skip
+
+
+def _layout(rgb: NDArray[np.uint8]) -> tuple[_Layout, float]:
+    """Find area, palette and colour bar; also returned: pixels of ``rgb`` per pixel of the reduced picture."""
+    scale = max(1.0, max(rgb.shape[:2]) / LAYOUT_SIDE_PX)
+    small = rgb
+    if scale > 1:
+        size = (round(rgb.shape[1] / scale), round(rgb.shape[0] / scale))
+        small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    area = overlays.thermal_area(small)
+    x0, y0, x1, y1 = area
+    histogram = np.bincount(palettes.bins(small[y0:y1, x0:x1]).ravel(), minlength=32768).astype(np.float64)
+    match = palettes.matches(histogram)[0]
+    place, gap = palettes.places(small, match.index)
+    bar = overlays.colour_bar(place, gap, palettes.EXPLAINED)
+    return _Layout(area, match.index, match.explained, bar), scale
+
+
+def _strike_out(valid: NDArray[np.bool_], box: overlays.Box, scale: float, origin: tuple[int, int]) -> None:
+    """Mark a box, given on the reduced picture, as not valid, with a margin for its frame and the blur of JPEG."""
+    margin = 3
+    x0, x1 = (round(value * scale) - origin[0] for value in (box[0] - margin, box[2] + margin))
+    y0, y1 = (round(value * scale) - origin[1] for value in (box[1] - margin, box[3] + margin))
+    if x1 > 0 and y1 > 0:
+        valid[max(y0, 0) : y1, max(x0, 0) : x1] = False
+
+
+def _smoothed_over(place: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Fill what is not valid with the mean of what is valid around it, so that filters see no false edges."""
+    if valid.all() or not valid.any():
+        return place
+    filled = np.where(valid, place, 0).astype(np.float32)
+    weight = valid.astype(np.float32)
+    size = (31, 31)
+    mean = cv2.blur(filled, size) / np.maximum(cv2.blur(weight, size), 1e-6)
+    far = cv2.blur(weight, size) < 1e-3
+    mean[far] = float(filled.sum() / weight.sum())
+    return np.where(valid, place, mean).astype(np.float32)

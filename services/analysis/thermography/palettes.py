@@ -1,0 +1,143 @@
+"""False-colour palettes: which one a picture was drawn with, and back from its colours to places on its scale.
+
+A palette is a curve through colour space from cold to hot. A colour's place is the nearest point of the curve, between
+its entries too. Brightness counts less than hue in that distance: many cameras lay the outlines of a visible photo
+over the thermal picture, and that changes brightness most. Where the curve is grey, brightness is all there is, and
+decides.
+
+``palettes.json`` holds the curves as figures, each with its source; where camera and app makers draw one name
+differently, the name appears more than once. Two tables over all colours of 5 bits per channel (nearest entry, and
+distance to it) are computed for each palette on first use and kept for the life of the process: about 0.3 s and
+2 MB in all, see :func:`tables`.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+ENTRIES = 256
+BRIGHTNESS_WEIGHT = 0.6
+"""Weight of a difference in brightness against one in hue or saturation."""
+
+EXPLAINED = 26.0
+"""A colour nearer to the curve than this (0..255 units after weighting) belongs to the palette: what JPEG at
+quality 75 and an outline overlay leave."""
+
+_AXES = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]], np.float32)
+_AXES /= np.linalg.norm(_AXES, axis=1, keepdims=True)
+_AXES[0] *= BRIGHTNESS_WEIGHT
+_OPENCV = {"jet": cv2.COLORMAP_JET, "turbo": cv2.COLORMAP_TURBO, "inferno": cv2.COLORMAP_INFERNO,
+           "plasma": cv2.COLORMAP_PLASMA, "hot-metal": cv2.COLORMAP_HOT}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Palette:
+    """One palette, ready for inversion."""
+
+    name: str
+    colours: NDArray[np.float32]  # (256, 3) RGB, cold to hot in equal steps of the scale
+    curve: NDArray[np.float32]  # (256, 3) the same in the weighted space
+    slope: NDArray[np.float32]  # (256, 3) entries per unit along the curve, for interpolation between entries
+
+    @classmethod
+    def of(cls, name: str, colours: NDArray[np.float32]) -> "Palette":
+        """Build from any number (2 or more) of equally spaced colours (n, 3), cold to hot."""
+        at = np.linspace(0, len(colours) - 1, ENTRIES)
+        rgb = np.stack([np.interp(at, np.arange(len(colours)), colours[:, c]) for c in range(3)], 1).astype(np.float32)
+        curve = rgb @ _AXES.T
+        padded = np.pad(curve, ((2, 2), (0, 0)), mode="reflect", reflect_type="odd")
+        tangent = (padded[4:] - padded[:-4]) / 4
+        length = np.maximum((tangent**2).sum(1, keepdims=True), 0.05)
+        return cls(name, rgb, curve, (tangent / length).astype(np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """How well a palette explains a picture."""
+
+    index: int  # into :func:`known`
+    explained: float  # 0..1, share of the weight
+    residual: float  # mean distance of what is explained
+
+
+@lru_cache(maxsize=1)
+def known() -> tuple[Palette, ...]:
+    """All palettes, those of ``palettes.json`` first, then the ones that OpenCV draws."""
+    entries = json.loads(Path(__file__).with_name("palettes.json").read_text(encoding="utf-8"))
+    listed = [Palette.of(entry["name"], np.array(entry["colours"], np.float32)) for entry in entries]
+    # Some cameras write their picture in the range of video, 16..235, whatever the file's format says.
+    listed += [Palette.of(palette.name, palette.colours * (219 / 255) + 16) for palette in listed]
+    steps = np.arange(ENTRIES, dtype=np.uint8)[:, None]
+    drawn = [
+        Palette.of(name, cv2.applyColorMap(steps, which)[:, 0, ::-1].astype(np.float32))
+        for name, which in _OPENCV.items()
+    ]
+    return (*listed, *drawn)
+
+
+@lru_cache(maxsize=1)
+def tables() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Nearest entry and distance (at most 255) for each palette and 15-bit colour: two arrays (palettes, 32768)."""
+    every = np.arange(32768)
+    colours = np.stack([every >> 10, (every >> 5) & 31, every & 31], 1).astype(np.float32) * 8 + 3.5
+    points = colours @ _AXES.T
+    squared = (points**2).sum(1)
+    nearest, distance = [], []
+    for palette in known():
+        entry = np.empty(32768, np.uint8)
+        gap = np.empty(32768, np.float32)
+        offset = (palette.curve**2).sum(1) / 2
+        for start in range(0, 32768, 4096):
+            part = slice(start, start + 4096)
+            closeness = points[part] @ palette.curve.T - offset
+            best = closeness.argmax(1)
+            entry[part] = best
+            gap[part] = squared[part] - 2 * np.take_along_axis(closeness, best[:, None], 1)[:, 0]
+        nearest.append(entry)
+        distance.append(np.minimum(np.sqrt(np.maximum(gap, 0)), 255).astype(np.uint8))
+    return np.stack(nearest), np.stack(distance)
+
+
+def bins(rgb: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Reduce colours (..., 3) to 5 bits per channel: the index into :func:`tables`."""
+    high = (rgb >> 3).astype(np.uint16)
+    return (high[..., 0] << 10) | (high[..., 1] << 5) | high[..., 2]
+
+
+def matches(weights: NDArray[np.float64]) -> list[Match]:
+    """Rank the palettes for a picture given as a histogram over 15-bit colours (32768,), the best first."""
+    _, distance = tables()
+    used = np.flatnonzero(weights)
+    weight = weights[used] / max(weights.sum(), 1e-9)
+    found = []
+    for index in range(len(known())):
+        gap = distance[index, used].astype(np.float64)
+        near = gap < EXPLAINED
+        explained = float(weight[near].sum())
+        residual = float((weight[near] * gap[near]).sum() / max(explained, 1e-9))
+        found.append(Match(index, explained, residual))
+    return sorted(
+        found, key=lambda match: (match.residual * match.explained + EXPLAINED * (1 - match.explained), match.index)
+    )
+
+
+def places(rgb: NDArray[np.uint8], index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Invert colours (h, w, 3): the place on the scale, 0 cold to 1 hot, and the distance to the palette (h, w)."""
+    palette = known()[index]
+    nearest, _ = tables()
+    entry = nearest[index][bins(rgb)]
+    point = cv2.transform(rgb.astype(np.float32), _AXES)
+    step = ((point - palette.curve[entry]) * palette.slope[entry]).sum(-1)
+    np.clip(step, -4, 4, out=step)
+    at = np.clip(entry + step, 0, ENTRIES - 1)
+    entry = np.rint(at).astype(np.uint8)
+    offset = point - palette.curve[entry]
+    step = (offset * palette.slope[entry]).sum(-1)
+    np.clip(step, -1.5, 1.5, out=step)
+    at = np.clip(entry + step, 0, ENTRIES - 1)
+    return at / (ENTRIES - 1), cv2.magnitude(cv2.magnitude(offset[..., 0], offset[..., 1]), offset[..., 2])
