@@ -16,11 +16,12 @@ from tests.synthetic.plane import Crack, Mask, Plane, Rect, Rng, soft_noise
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What the season's infiltration depends on beside the leak."""
+    """What the season's infiltration depends on beside the leak, and whether anybody has cared for the joints."""
 
     storeys: int
     shelter: int
     wind: float  # m/s, seasonal mean
+    neglected: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,12 @@ def air_leak(rng: Rng, plane: Plane, house: House) -> Flaw | None:
     if not cracks:
         return None
     crack = cracks[rng.integers(len(cracks))]
-    length = min(crack.length, rng.uniform(0.18, 1.3))
+    length = crack.length if house.neglected else min(crack.length, rng.uniform(0.18, 1.3))
     start = rng.uniform(0, crack.length - length)
     along = np.array([crack.end[0] - crack.start[0], crack.end[1] - crack.start[1]]) / crack.length
     origin = np.array(crack.start) + along * start
-    per_metre = np.exp(rng.uniform(*np.log(crack.leakage_per_metre)))
+    least, most = np.log(crack.leakage_per_metre)
+    per_metre = np.exp(rng.uniform(most - 0.4 * (most - least) if house.neglected else least, most))
     area = per_metre * length
 
     normal = np.array(crack.normal) / np.hypot(*crack.normal)
@@ -122,8 +124,8 @@ def _visible(plane: Plane, crack: Crack) -> Crack | None:
     return kept if moved < 1e-9 and kept.length > 0.16 else None
 
 
-def missing_insulation(rng: Rng, plane: Plane, _house: House) -> Flaw | None:
-    """One to four bays between studs without insulation, over their height or only at the top where it has slumped."""
+def missing_insulation(rng: Rng, plane: Plane, house: House) -> Flaw | None:
+    """Some bays between studs without insulation, over their height or only at the top where it has slumped."""
     visible = [
         Rect(max(bay.left, 0), max(bay.top, 0), min(bay.right, plane.width), min(bay.bottom, plane.height))
         for bay in plane.bays
@@ -131,8 +133,8 @@ def missing_insulation(rng: Rng, plane: Plane, _house: House) -> Flaw | None:
     visible = [bay for bay in visible if bay.width > 0.15 and bay.height > 0.15]
     if not visible:
         return None
-    first = int(rng.integers(len(visible)))
-    count = int(rng.integers(1, 5))
+    first = 0 if house.neglected else int(rng.integers(len(visible)))
+    count = len(visible) if house.neglected else int(rng.integers(1, 5))
     chosen = [bay for bay in visible[first : first + count] if abs(bay.top - visible[first].top) < 0.01]
     _, y = plane.grid()
     empty_u = rng.uniform(1.3, 2.3)

@@ -300,13 +300,19 @@ def radiometric_jpeg(picture: Picture, measured: Field, *, quality: int, as_png:
     struct.pack_into("<HH", info, 784, int(levels.min()), int(levels.max()))
     struct.pack_into("<ii", info, 824, int(np.median(levels)), int(np.ptp(levels)))
     directory_at = 64
-    thermal_at = directory_at + 2 * 32
+    entries = 14  # cameras leave most of them empty
+    thermal_at = directory_at + entries * 32
     info_at = thermal_at + len(thermal)
-    head = b"FFF\0" + b"CAMCTRL\0".ljust(16, b"\0") + struct.pack(">III", 100, directory_at, 2) + struct.pack(">I", 3)
+    head = (
+        b"FFF\0"
+        + b"CAMCTRL\0".ljust(16, b"\0")
+        + struct.pack(">III", 100, directory_at, entries)
+        + struct.pack(">I", 3)
+    )
     head = head.ljust(64, b"\0")
     directory = struct.pack(">HHIIIIIII", 1, 3 if as_png else 2, 100, 1, thermal_at, len(thermal), 0, 0, 0)
     directory += struct.pack(">HHIIIIIII", 32, 1, 100, 2, info_at, len(info), 0, 0, 0)
-    records = head + directory + thermal + bytes(info)
+    records = head + directory.ljust(entries * 32, b"\0") + thermal + bytes(info)
 
     chunks = [records[at : at + 65524] for at in range(0, len(records), 65524)]
     segments = b"".join(

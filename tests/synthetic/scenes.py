@@ -128,10 +128,12 @@ def make_scene(
     plan = np.random.default_rng(key)
     task_type = (TaskType.WINDOW, TaskType.DOOR, TaskType.WALL)[plan.choice(3, p=[0.45, 0.2, 0.35])]
     makers, shares = zip(*KINDS[task_type], strict=True)
-    chosen = [makers[plan.choice(len(makers), p=shares)] for _ in range(1 if plan.random() < 0.75 else 2)]
+    neglected = bool(plan.random() < 0.14)
+    count = 3 if neglected else int(plan.choice([1, 2], p=[0.75, 0.25]))
+    chosen = [makers[plan.choice(len(makers), p=shares)] for _ in range(count)]
     for attempt in itertools.count():
         rng = np.random.default_rng([*key, attempt])
-        scene = _draw_scene(rng, seed, condition, task_type, chosen if seed % 2 else [], colour_size)
+        scene = _draw_scene(rng, seed, condition, task_type, chosen if seed % 2 else [], neglected, colour_size)
         if scene is not None:
             return scene
     raise AssertionError("unreachable")
@@ -211,6 +213,7 @@ def _draw_scene(
     condition: Condition,
     task_type: TaskType,
     makers: list[Maker],
+    neglected: bool,
     colour_size: tuple[int, int],
 ) -> Scene | None:
     plane = _photographed(rng, task_type)
@@ -219,7 +222,7 @@ def _draw_scene(
         Condition.SUMMER: lambda: inside + rng.uniform(10, 15),
         Condition.MILD: lambda: inside - rng.uniform(3, 8),
     }.get(condition, lambda: inside - rng.uniform(12, 30))()
-    house = House(int(rng.integers(1, 3)), int(rng.integers(2, 5)), rng.uniform(3, 5))
+    house = House(int(rng.integers(1, 3)), int(rng.integers(2, 5)), rng.uniform(3, 5), neglected)
     flaws: list[Flaw] = []
     for maker in makers:
         flaw = maker(rng, plane, house)
