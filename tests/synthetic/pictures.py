@@ -54,9 +54,8 @@ def temperature_scale(rng: Rng, measured: Field, room: float) -> tuple[float, fl
     return float(bottom), float(np.ceil(max(bottom + span, room + rng.uniform(1, 4))))
 
 
-def colourise(temperature: Field, scale: tuple[float, float], palette: str) -> Picture:
-    """Temperatures through a palette, RGB."""
-    colours = palettes.table(palette)
+def colourise(temperature: Field, scale: tuple[float, float], colours: Picture) -> Picture:
+    """Temperatures through a palette of 256 colours, RGB."""
     level = (temperature - scale[0]) / max(scale[1] - scale[0], 0.1) * 255
     return np.asarray(colours[np.clip(np.rint(level), 0, 255).astype(np.uint8)], np.uint8)
 
@@ -65,10 +64,10 @@ def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(max(8, round(size)))
 
 
-def _bar(canvas: Picture, window: Window, palette: str, *, across: bool) -> None:
+def _bar(canvas: Picture, window: Window, colours: Picture, *, across: bool) -> None:
     x0, y0, x1, y1 = window
     length = (x1 - x0) if across else (y1 - y0)
-    ramp = palettes.table(palette)[np.linspace(0, 255, length).astype(int)]
+    ramp = colours[np.linspace(0, 255, length).astype(int)]
     canvas[y0:y1, x0:x1] = ramp[None, :] if across else ramp[::-1][:, None]
 
 
@@ -89,7 +88,8 @@ def draw(
     shown = cv2.resize(
         measured, (x1 - x0, y1 - y0), interpolation=cv2.INTER_CUBIC if rng.random() < 0.8 else cv2.INTER_NEAREST
     )
-    thermal = colourise(np.asarray(shown, np.float32), scale, palette)
+    colours = palettes.table(palette, rng)
+    thermal = colourise(np.asarray(shown, np.float32), scale, colours)
     covered = np.ones((height, width), bool)
     covered[y0:y1, x0:x1] = False
     background = np.repeat(cv2.resize(grey, size, interpolation=cv2.INTER_AREA)[..., None], 3, 2)
@@ -115,7 +115,7 @@ def draw(
         canvas[py : py + h, px : px + w] = np.clip(small * rng.uniform(0.85, 1.1, 3), 0, 255)
         covered[py : py + h, px : px + w] = True
     untouched = canvas.copy()
-    spot = _print(rng, canvas, window, layout, palette, scale, shown)
+    spot = _print(rng, canvas, window, layout, colours, scale, shown)
     covered[y0:y1, x0:x1] |= (canvas != untouched).any(-1)[y0:y1, x0:x1]
     return Drawn(canvas, window, covered, spot)
 
@@ -132,7 +132,13 @@ def _window(layout: Layout, size: tuple[int, int]) -> Window:
 
 
 def _print(
-    rng: Rng, canvas: Picture, window: Window, layout: Layout, palette: str, scale: tuple[float, float], shown: Field
+    rng: Rng,
+    canvas: Picture,
+    window: Window,
+    layout: Layout,
+    colours: Picture,
+    scale: tuple[float, float],
+    shown: Field,
 ) -> tuple[tuple[int, int], float] | None:
     """Draw bar, numbers, spot and logo into ``canvas``; return the spot."""
     if layout is Layout.PLAIN:
@@ -142,15 +148,15 @@ def _print(
     unit = min(width, height)
     inset = layout in (Layout.INSET, Layout.BLENDED)
     if inset:
-        _bar(canvas, (x0 - round(0.045 * width), y0 + 4, x0 - round(0.018 * width), y1 - 4), palette, across=False)
+        _bar(canvas, (x0 - round(0.045 * width), y0 + 4, x0 - round(0.018 * width), y1 - 4), colours, across=False)
     elif rng.random() < 0.75:
         bar = (x1 - round(0.06 * unit), y0 + round(0.2 * height), x1 - round(0.025 * unit), y1 - round(0.2 * height))
         canvas[bar[1] - 1 : bar[3] + 1, bar[0] - 1 : bar[2] + 1] = 255
-        _bar(canvas, bar, palette, across=False)
+        _bar(canvas, bar, colours, across=False)
     else:
         bar = (x0 + round(0.25 * width), y1 - round(0.06 * unit), x1 - round(0.25 * width), y1 - round(0.025 * unit))
         canvas[bar[1] - 1 : bar[3] + 1, bar[0] - 1 : bar[2] + 1] = 255
-        _bar(canvas, bar, palette, across=True)
+        _bar(canvas, bar, colours, across=True)
 
     image = Image.fromarray(canvas)
     pen = ImageDraw.Draw(image)

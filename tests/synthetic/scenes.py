@@ -128,7 +128,7 @@ def make_scene(
     plan = np.random.default_rng(key)
     task_type = (TaskType.WINDOW, TaskType.DOOR, TaskType.WALL)[plan.choice(3, p=[0.45, 0.2, 0.35])]
     makers, shares = zip(*KINDS[task_type], strict=True)
-    neglected = bool(plan.random() < 0.14)
+    neglected = bool(plan.random() < 0.2)
     count = 3 if neglected else int(plan.choice([1, 2], p=[0.75, 0.25]))
     chosen = [makers[plan.choice(len(makers), p=shares)] for _ in range(count)]
     for attempt in itertools.count():
