@@ -63,7 +63,7 @@ class Conditions:
         if outside_c is None:
             outside_c = float(ASSUMED_OUTSIDE)
             reasons.append(f"No usable outside temperature: {_fahrenheit(outside_c)} °F is assumed.")
-        return cls(inside_c, outside_c, typed, tuple(reasons + _difference_reasons(inside_c - outside_c)))
+        return cls(inside_c, outside_c, typed, tuple(reasons))
 
 
 def _celsius(fahrenheit: float | None, which: str, plausible: tuple[float, float], reasons: list[str]) -> float | None:
@@ -91,15 +91,3 @@ def _swapped(inside_f: float | None, outside_c: float | None) -> bool:
 
 def _fahrenheit(celsius: float) -> str:
     return f"{celsius * FAHRENHEIT_PER_KELVIN + 32.0:.0f}"
-
-
-def _difference_reasons(difference: float) -> list[str]:
-    """What is to be said about the difference between inside and outside (K)."""
-    if abs(difference) < _VISIBLE_DIFFERENCE:
-        return ["It is about as warm inside as outside, so a leak cannot show in a thermal photo."]
-    reasons = []
-    if difference < 0:
-        reasons.append("It is warmer outside than inside: leaks show as warm places, which is less certain.")
-    if abs(difference) < RELIABLE_TEMPERATURE_DIFFERENCE:
-        reasons.append("There is less than 10 °C (18 °F) between inside and outside.")
-    return reasons

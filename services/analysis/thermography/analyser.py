@@ -1,0 +1,57 @@
+"""The thermographic analyser: runs each submission in a worker process, with a time limit that ends a hung one.
+
+Photos are hostile until proven otherwise and decoders are C code: a worker that crashes or hangs is killed and
+replaced, and costs its own submission only. Workers are spawned, not forked: a fork would inherit the event loop's
+threads and connections.
+"""
+
+import asyncio
+import multiprocessing
+
+import cv2
+from pebble import ProcessPool
+
+from services.analysis.analyser import Analysis, AnalysisRequest
+from services.analysis.thermography.report import METHOD
+from services.analysis.thermography.submission import analyse_submission
+
+# Frees what libraries leave behind; a new worker costs about a second of start-up.
+_JOBS_PER_WORKER = 500
+
+
+class ThermographyAnalyser:
+    """Analyses submissions by :func:`~services.analysis.thermography.submission.analyse_submission`.
+
+    ``workers`` processes work at a time. An analysis that takes longer than ``time_limit`` seconds raises
+    :class:`TimeoutError`, one whose worker dies :class:`pebble.ProcessExpired`; cancelling one ends its worker's work.
+    """
+
+    name = METHOD.name
+    version = METHOD.version
+
+    def __init__(self, workers: int, time_limit: float) -> None:
+        self._time_limit = time_limit
+        self._pool = ProcessPool(
+            max_workers=workers,
+            max_tasks=_JOBS_PER_WORKER,
+            initializer=_prepare_worker,
+            context=multiprocessing.get_context("spawn"),
+        )
+
+    async def analyse(self, request: AnalysisRequest) -> Analysis:
+        """Analyse one submission in a worker process."""
+        future = self._pool.schedule(analyse_submission, args=[request], timeout=self._time_limit)
+        return await asyncio.wrap_future(future)
+
+    async def close(self) -> None:
+        """End all workers, with what they are doing."""
+        await asyncio.to_thread(self._end)
+
+    def _end(self) -> None:
+        self._pool.stop()  # type: ignore[no-untyped-call]
+        self._pool.join()
+
+
+def _prepare_worker() -> None:
+    """One submission uses one core: the pool is what uses the others."""
+    cv2.setNumThreads(1)

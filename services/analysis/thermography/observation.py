@@ -1,0 +1,97 @@
+"""One observation: a thermal photo turned into cold regions, their heat loss, and how far to trust it all."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from contracts.events import TaskType
+from contracts.reports import DefectKind, Severity
+from services.analysis.thermography.conditions import Conditions
+from services.analysis.thermography.constants import RELIABLE_TEMPERATURE_DIFFERENCE
+from services.analysis.thermography.detection import Detection, Region, detect
+from services.analysis.thermography.energy import (
+    HeatLoss,
+    air_heat_loss,
+    crack_leakage,
+    excess_conduction,
+    view_area,
+)
+from services.analysis.thermography.severity import severity_of
+from services.analysis.thermography.thermogram import ScaleSource, Thermogram
+
+# How far each source of the temperatures can be trusted, 0..1: estimates.
+_SCALE_TRUST = {
+    ScaleSource.RADIOMETRIC: 0.95,
+    ScaleSource.METADATA: 0.9,
+    ScaleSource.PRINTED: 0.9,
+    ScaleSource.TYPED: 0.6,
+    ScaleSource.NONE: 0.3,
+}
+_TRUSTED_PALETTE = 0.7  # share of pixels that a palette must explain before its colours count as read
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What one thermal photo says. ``severity`` is Unknown when it says nothing; ``reasons`` then tell why."""
+
+    number: int  # N of obs<N>
+    thermogram: Thermogram
+    regions: tuple[Region, ...]  # by heat, the largest first
+    losses: tuple[HeatLoss, ...]  # of each region, in the same order
+    severity: Severity
+    trust: float  # 0..1
+    reasons: tuple[str, ...]  # why not more: sentences for a person, the weightiest first
+
+    @property
+    def loss(self) -> HeatLoss:
+        """Of all regions together."""
+        return sum(self.losses, HeatLoss(0.0, 0.0))
+
+
+def assess(number: int, thermogram: Thermogram, conditions: Conditions, part: TaskType | None) -> Assessment:
+    """Judge one thermal photo taken under ``conditions``."""
+    if not conditions.reveals_leaks:
+        blind = "It was about as warm inside as outside, and then a leak does not show in a thermal photo."
+        return Assessment(number, thermogram, (), (), Severity.UNKNOWN, 0.0, (blind, *conditions.reasons))
+    detection = detect(thermogram, conditions, part)
+    trust, reasons = _trust(thermogram, conditions, detection)
+    if detection.seen_from_outside:
+        return Assessment(number, thermogram, (), (), Severity.UNKNOWN, 0.0, reasons)
+    found = sorted(
+        ((heat_loss(region, part), region) for region in detection.regions), key=lambda pair: -pair[0].total
+    )
+    losses = tuple(loss for loss, _ in found)
+    severity = severity_of(sum(loss.total for loss in losses))
+    return Assessment(number, thermogram, tuple(region for _, region in found), losses, severity, trust, reasons)
+
+
+def heat_loss(region: Region, part: TaskType | None) -> HeatLoss:
+    """What a region loses (W/K): with the air where it is a leak, otherwise through the surface."""
+    area = view_area(part)
+    if region.kind is DefectKind.AIR_LEAK:
+        openness = (region.deepest - 0.1) / 0.5
+        length = region.length * float(np.sqrt(area))
+        return HeatLoss(0.0, air_heat_loss(crack_leakage(part, length, openness)))
+    return HeatLoss(excess_conduction(region.deficit, area), 0.0)
+
+
+def _trust(thermogram: Thermogram, conditions: Conditions, detection: Detection) -> tuple[float, tuple[str, ...]]:
+    """How far the assessment can be trusted, and the reasons against it, the weightiest first."""
+    doubts: list[tuple[float, str]] = []
+    if detection.seen_from_outside:
+        doubts.append((0.1, "The photo looks taken from outside, where leaks show reversed: please take it inside."))
+    if thermogram.blended:
+        doubts.append((0.4, "The false colours are mixed with an ordinary photo, so they cannot be read well."))
+    elif thermogram.palette_confidence < _TRUSTED_PALETTE:
+        doubts.append((0.5, "The photo's colour palette was not recognised."))
+    if conditions.cooling_season:
+        doubts.append((0.5, "It was warmer outside than inside: leaks show as warm places, which is less certain."))
+    if abs(conditions.difference) < RELIABLE_TEMPERATURE_DIFFERENCE:
+        doubts.append((0.55, "There was less than 10 °C (18 °F) between inside and outside."))
+    if not conditions.typed:
+        doubts.append((0.6, "The inside and outside temperatures are not both known."))
+    trust = _SCALE_TRUST[thermogram.scale]
+    for weight, _ in doubts:
+        trust *= weight
+    texts = (text for _, text in sorted(doubts, key=lambda doubt: doubt[0]))
+    return trust, tuple(dict.fromkeys((*texts, *conditions.reasons, *thermogram.reasons, *detection.reasons)))

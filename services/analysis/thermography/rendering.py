@@ -1,0 +1,232 @@
+"""The report image: what a homeowner sees first, made to be read on a phone.
+
+A title with the severity, the colour photo beside the thermal photo with the leaks outlined and numbered (worst
+first), and a legend. 1080 pixels wide, a JPEG under 400 KB, drawn anew from pixels, so that nothing of the
+photos' metadata (a place, a time) is in it. Text uses the font that Pillow carries: no system font is assumed.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from contracts.reports import Severity
+
+Rgb = NDArray[np.uint8]
+
+WIDTH_PX = 1080
+MOST_BYTES = 400_000
+_THUMBNAIL_PX = 360
+_MARGIN = 24
+_GAP = 12
+_TALLEST_PANEL = 720
+_QUALITIES = (88, 80, 70, 60, 45, 30)
+
+_PAPER = (250, 250, 248)
+_INK = (28, 32, 38)
+_GREY = (96, 102, 110)
+# What the font has no shape for, in its nearest plain form.
+_PLAIN = str.maketrans({"–": "-", "—": "-", "−": "-", "²": "2", "≈": "~"})
+_BAND = {
+    Severity.HIGH: (176, 32, 38),
+    Severity.MODERATE: (196, 98, 0),
+    Severity.LOW: (138, 112, 0),
+    Severity.NONE: (24, 120, 72),
+    Severity.UNKNOWN: (84, 92, 104),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One leak on the thermal photo and its line in the legend."""
+
+    number: int
+    outline: tuple[tuple[float, float], ...]  # polygon in fractions of the thermal photo's width and height
+    title: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The photos of one observation with its leaks."""
+
+    thermal: Rgb | None  # upright
+    colour: Rgb | None  # upright
+    marks: tuple[Mark, ...]
+    caption: str  # above the photos, empty where there is only one observation
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Everything that the report image says."""
+
+    severity: Severity
+    title: str
+    subtitle: str
+    panels: tuple[Panel, ...]
+    notes: tuple[str, ...]  # at the foot
+
+
+def draw_sheet(sheet: Sheet) -> bytes:
+    """Draw the report image; returns a JPEG of at most :data:`MOST_BYTES`."""
+    strips = [_header(sheet)]
+    for panel in sheet.panels:
+        strips += _panel(panel)
+    strips.append(_foot(sheet.notes))
+    return encode_jpeg(np.vstack(strips).astype(np.uint8), MOST_BYTES)
+
+
+def draw_thumbnail(panel: Panel) -> bytes:
+    """Draw the thermal photo with its outlines, small, or the colour photo where there is none; a JPEG of some KB.
+
+    ``panel`` has at least one photo.
+    """
+    photo = _with_marks(panel.thermal, panel.marks) if panel.thermal is not None else panel.colour
+    if photo is None:
+        raise ValueError("A thumbnail needs a photo")
+    height, width = photo.shape[:2]
+    scale = min(1.0, _THUMBNAIL_PX / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return encode_jpeg(_resized(photo, size), MOST_BYTES // 8)
+
+
+def encode_jpeg(rgb: Rgb, most_bytes: int) -> bytes:
+    """Encode with the best quality that fits; smaller where even the least quality does not."""
+    while True:
+        for quality in _QUALITIES:
+            buffer = io.BytesIO()
+            Image.fromarray(rgb).save(buffer, "JPEG", quality=quality, optimize=quality != _QUALITIES[0])
+            if buffer.tell() <= most_bytes:
+                return buffer.getvalue()
+        height, width = rgb.shape[:2]
+        rgb = _resized(rgb, (max(1, width * 3 // 4), max(1, height * 3 // 4)))
+
+
+def _header(sheet: Sheet) -> Rgb:
+    lines = _wrapped(sheet.subtitle, 32, WIDTH_PX - 2 * _MARGIN)
+    height = 96 + 42 * len(lines)
+    image = Image.new("RGB", (WIDTH_PX, height), _BAND[sheet.severity])
+    draw = ImageDraw.Draw(image)
+    draw.text((_MARGIN, 18), sheet.title, font=_font(56), fill="white")
+    for i, line in enumerate(lines):
+        draw.text((_MARGIN, 88 + 42 * i), line, font=_font(32), fill="white")
+    return np.asarray(image)
+
+
+def _panel(panel: Panel) -> list[Rgb]:
+    """The photos side by side, then the legend."""
+    photos = [photo for photo in (panel.colour, panel.thermal) if photo is not None]
+    strips = [_text_strip(panel.caption, 32, _INK)] if panel.caption else []
+    room = WIDTH_PX - 2 * _MARGIN - _GAP * (len(photos) - 1)
+    # One height for both, so that the same things stand beside each other.
+    height = min(_TALLEST_PANEL, int(room / sum(photo.shape[1] / photo.shape[0] for photo in photos)))
+    cells = [_resized(photo, (max(1, round(photo.shape[1] * height / photo.shape[0])), height)) for photo in photos]
+    if panel.thermal is not None:
+        cells[-1] = _with_marks(cells[-1], panel.marks)
+    canvas = np.full((height + 2 * _GAP, WIDTH_PX, 3), _PAPER, np.uint8)
+    x = (WIDTH_PX - sum(cell.shape[1] for cell in cells) - _GAP * (len(cells) - 1)) // 2
+    for cell in cells:
+        canvas[_GAP : _GAP + height, x : x + cell.shape[1]] = cell
+        x += cell.shape[1] + _GAP
+    strips.append(canvas)
+    strips += [_legend_row(mark) for mark in panel.marks]
+    return strips
+
+
+def _resized(photo: Rgb, size: tuple[int, int]) -> Rgb:
+    """Scale to ``size`` (w, h)."""
+    smooth = cv2.INTER_AREA if size[1] < photo.shape[0] else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(photo, size, interpolation=smooth), np.uint8)
+
+
+def _with_marks(photo: Rgb, marks: Sequence[Mark]) -> Rgb:
+    """Outline the leaks. White on black is seen on every palette; the number stands at the outline's top."""
+    photo = photo.copy()
+    height, width = photo.shape[:2]
+    outlines = [np.round(np.array(mark.outline) * (width - 1, height - 1)).astype(np.int32) for mark in marks]
+    for thickness, colour in ((9, (0, 0, 0)), (4, (255, 255, 255))):
+        for outline in outlines:
+            cv2.polylines(photo, [outline], True, colour, thickness, cv2.LINE_AA)
+    image = Image.fromarray(photo)
+    draw = ImageDraw.Draw(image)
+    taken: list[tuple[float, float]] = []
+    for mark, outline in zip(marks, outlines, strict=True):
+        place = _free_place(outline, taken, (width, height))
+        taken.append(place)
+        _disc(draw, place, mark.number)
+    return np.asarray(image)
+
+
+def _free_place(
+    outline: NDArray[np.int32], taken: Sequence[tuple[float, float]], size: tuple[int, int]
+) -> tuple[float, float]:
+    """Where a number fits: on the outline, inside the photo, clear of the other numbers where possible."""
+    radius = 26
+    order = np.argsort(outline[:, 1], kind="stable")
+    places = [
+        (
+            float(np.clip(outline[i, 0], radius, max(size[0] - radius, radius))),
+            float(np.clip(outline[i, 1], radius, max(size[1] - radius, radius))),
+        )
+        for i in order
+    ]
+    for x, y in places:
+        if all((x - a) ** 2 + (y - b) ** 2 > (2 * radius) ** 2 for a, b in taken):
+            return x, y
+    return places[0]
+
+
+def _disc(draw: ImageDraw.ImageDraw, centre: tuple[float, float], number: int) -> None:
+    x, y = centre
+    colour = _BAND[Severity.HIGH] if number == 1 else _INK
+    draw.ellipse((x - 24, y - 24, x + 24, y + 24), fill=colour, outline="white", width=3)
+    draw.text((x, y), str(number), font=_font(32), fill="white", anchor="mm")
+
+
+def _legend_row(mark: Mark) -> Rgb:
+    image = Image.new("RGB", (WIDTH_PX, 88), _PAPER)
+    draw = ImageDraw.Draw(image)
+    _disc(draw, (_MARGIN + 26, 44), mark.number)
+    draw.text((_MARGIN + 70, 8), mark.title, font=_font(34), fill=_INK)
+    draw.text((_MARGIN + 70, 48), mark.detail, font=_font(28), fill=_GREY)
+    return np.asarray(image)
+
+
+def _foot(notes: Sequence[str]) -> Rgb:
+    strips = [_text_strip(note, 26, _GREY) for note in notes]
+    return np.vstack([*strips, np.full((_GAP, WIDTH_PX, 3), _PAPER, np.uint8)])
+
+
+def _text_strip(text: str, size: int, colour: tuple[int, int, int]) -> Rgb:
+    lines = _wrapped(text, size, WIDTH_PX - 2 * _MARGIN)
+    step = round(size * 1.3)
+    image = Image.new("RGB", (WIDTH_PX, step * len(lines) + 8), _PAPER)
+    draw = ImageDraw.Draw(image)
+    for i, line in enumerate(lines):
+        draw.text((_MARGIN, 4 + step * i), line, font=_font(size), fill=colour)
+    return np.asarray(image)
+
+
+def _wrapped(text: str, size: int, width: int) -> list[str]:
+    """Break a text into lines of at most ``width`` pixels."""
+    font = _font(size)
+    lines: list[str] = []
+    for word in text.translate(_PLAIN).split():
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size)
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        raise TypeError("Pillow was built without FreeType, so it has no scalable font")
+    return font

@@ -1,0 +1,290 @@
+"""The report of a submission: figures rounded for a person, ranges, findings, reasons, and the words for them."""
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from contracts.events import Household, TaskType
+from contracts.reports import (
+    Confidence,
+    ConfidenceLevel,
+    DefectKind,
+    Finding,
+    Method,
+    Range,
+    Ranges,
+    Report,
+    Severity,
+)
+from services.analysis.analyser import AnalysisRequest
+from services.analysis.thermography.advice import Advice, Diagnosis, Span, advise
+from services.analysis.thermography.climate import Climate, climate_of
+from services.analysis.thermography.conditions import Conditions
+from services.analysis.thermography.detection import Mask, Region
+from services.analysis.thermography.energy import HeatLoss, Season, view_area, yearly_bill
+from services.analysis.thermography.observation import Assessment
+from services.analysis.thermography.severity import worst
+from services.analysis.thermography.thermogram import ScaleSource, Thermogram
+
+KIND_WORDS = {
+    DefectKind.AIR_LEAK: "cold air coming in",
+    DefectKind.MISSING_INSULATION: "missing insulation",
+    DefectKind.THERMAL_BRIDGE: "thermal bridge (heat flows out along a structure)",
+    DefectKind.COLD_GLAZING: "cold glass",
+}
+
+METHOD = Method(name="thermography", version="1.0")
+
+# How far the truth may lie from a figure, as a factor each way, by trust: estimates, checked by the evaluation.
+_SURE_FACTOR = 1.9
+_UNSURE_FACTOR = 2.4
+# The heat loss (W/K) that a photo without a finding may still hide.
+_HIDDEN_LOSS = 0.15
+_LEVELS = ((0.7, ConfidenceLevel.HIGH), (0.4, ConfidenceLevel.MEDIUM), (0.0, ConfidenceLevel.LOW))
+_COOLERS = ("central air conditioning", "window ac")
+_OUTLINE_ERROR_PX = 1.5
+
+
+def write_report(
+    request: AnalysisRequest,
+    conditions: Conditions,
+    assessments: Sequence[Assessment],
+    faults: Sequence[str],
+    image_name: str | None,
+) -> Report:
+    """Assemble the report of a submission with at least one thermal photo that could be read.
+
+    Losses of the observations add up; the worst decides the severity. ``faults`` are sentences on photos that could
+    not be used.
+    """
+    severity = worst([assessment.severity for assessment in assessments])
+    if severity is Severity.UNKNOWN:
+        reasons = tuple(dict.fromkeys(reason for assessment in assessments for reason in assessment.reasons))
+        return unknown_report(request, reasons[0], (*reasons, *faults), image_name)
+    part, household = request.task_type, request.household
+    known = [assessment for assessment in assessments if assessment.severity is not Severity.UNKNOWN]
+    loss = sum((assessment.loss for assessment in known), HeatLoss(0.0, 0.0))
+    trust = min(assessment.trust for assessment in known)
+    climate = climate_of(household.zip_code if household is not None else None)
+    season = _season(household)
+    bill = yearly_bill(loss.total, climate, season)
+    spread = _spread(loss.total, trust)
+    least = yearly_bill(spread.low, climate, season)
+    most = yearly_bill(spread.high, climate, season)
+    advice = advise(
+        request.job_id,
+        Diagnosis(
+            part=part,
+            defects=frozenset(region.kind for assessment in known for region in assessment.regions),
+            severity=severity,
+            loss=loss,
+            usd_per_year=bill.usd_per_year,
+        ),
+        household,
+    )
+    saving = round_percent(100.0 * advice.saving.middle)
+    cost = round_for_person(bill.usd_per_year)
+    return Report(
+        taskID=request.task_id,
+        leakSeverity=severity,
+        energyLossValue=round_for_person(bill.kwh_per_month),
+        energyLossCost=cost,
+        savingsPercent=saving,
+        savingsCost=min(round_for_person(bill.usd_per_year * saving / 100.0), cost),
+        imagePath=image_name,
+        thumbPath=image_name,
+        suggestions=advice.suggestions,
+        confidence=_confidence(trust, assessments, faults),
+        ranges=_ranges(least.kwh_per_month, most.kwh_per_month, least.usd_per_year, most.usd_per_year, advice),
+        assumptions=_assumptions(part, conditions, climate, season, known),
+        findings=findings(known),
+        method=METHOD,
+    )
+
+
+def unknown_report(request: AnalysisRequest, reason: str, reasons: Sequence[str], image_name: str | None) -> Report:
+    """Assemble a report without figures: why there are none, and advice that helps in any case."""
+    nothing = Diagnosis(request.task_type, frozenset(), Severity.UNKNOWN, HeatLoss(0.0, 0.0), 0.0)
+    return Report(
+        taskID=request.task_id,
+        leakSeverity=Severity.UNKNOWN,
+        energyLossValue=None,
+        energyLossCost=None,
+        savingsPercent=None,
+        savingsCost=None,
+        imagePath=image_name,
+        thumbPath=image_name,
+        suggestions=advise(request.job_id, nothing, request.household).suggestions,
+        reason=reason,
+        confidence=Confidence(level=ConfidenceLevel.NONE, score=0.0, reasons=tuple(dict.fromkeys((reason, *reasons)))),
+        method=METHOD,
+    )
+
+
+def findings(assessments: Sequence[Assessment]) -> tuple[Finding, ...]:
+    """All regions of all observations, numbered from the one that loses most."""
+    found = [
+        (loss.total, assessment, region)
+        for assessment in assessments
+        for region, loss in zip(assessment.regions, assessment.losses, strict=True)
+    ]
+    found.sort(key=lambda item: -item[0])
+    return tuple(
+        Finding(
+            number=number,
+            observation=assessment.number,
+            kind=region.kind,
+            kindConfidence=round(region.kind_confidence, 2),
+            outline=outline(region.mask, assessment.thermogram),
+            areaShare=round(float(region.mask.mean()), 4),
+            thermalIndex=round(region.coldest_index, 2),
+            coldestTemperature=_known_temperature(region, assessment.thermogram),
+        )
+        for number, (_, assessment, region) in enumerate(found, start=1)
+    )
+
+
+def outline(mask: Mask, thermogram: Thermogram) -> tuple[tuple[float, float], ...]:
+    """The largest contour of a region as a polygon in fractions of the upright photo's width and height."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    contour = max(contours, key=cv2.contourArea)
+    points = cv2.approxPolyDP(contour, _OUTLINE_ERROR_PX, True)[:, 0, :].astype(np.float64)
+    x0, y0, x1, y1 = thermogram.window
+    width, height = thermogram.photo_size
+    columns, rows = mask.shape[1], mask.shape[0]
+    return tuple(
+        (
+            round(min(max((x0 + (x + 0.5) / columns * (x1 - x0)) / width, 0.0), 1.0), 4),
+            round(min(max((y0 + (y + 0.5) / rows * (y1 - y0)) / height, 0.0), 1.0), 4),
+        )
+        for x, y in points
+    )
+
+
+def round_for_person(value: float) -> float:
+    """Two significant figures at most, and nothing finer than a tenth: 0.34 → 0.3, 12.36 → 12, 148 → 150."""
+    if value < 10.0:
+        return round(value, 1)
+    step = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return float(round(value / step) * step)
+
+
+def round_percent(value: float) -> float:
+    """In steps of five percent."""
+    return float(5 * round(value / 5))
+
+
+def _season(household: Household | None) -> Season:
+    """Cooling counts where the household says that it has an air conditioner."""
+    appliances = household.appliances if household is not None else ()
+    cools = any(appliance.strip().lower() in _COOLERS for appliance in appliances)
+    return Season.HEATING_AND_COOLING if cools else Season.HEATING
+
+
+def _spread(heat_loss: float, trust: float) -> Span:
+    """W/K between which the truth probably lies."""
+    if heat_loss == 0.0:
+        return Span(0.0, _HIDDEN_LOSS)
+    factor = _UNSURE_FACTOR + (_SURE_FACTOR - _UNSURE_FACTOR) * min(max(trust, 0.0), 1.0)
+    return Span(heat_loss / factor, heat_loss * factor)
+
+
+def _ranges(least_kwh: float, most_kwh: float, least_usd: float, most_usd: float, advice: Advice) -> Ranges:
+    low, high = 100.0 * advice.saving.low, 100.0 * advice.saving.high
+    return Ranges(
+        energyLossValue=Range(low=_fine(least_kwh), high=_fine(most_kwh)),
+        energyLossCost=Range(low=_fine(least_usd), high=_fine(most_usd)),
+        savingsPercent=Range(low=round_percent(low), high=round_percent(high)),
+        savingsCost=Range(low=_fine(least_usd * low / 100.0), high=_fine(most_usd * high / 100.0)),
+    )
+
+
+def _fine(value: float) -> float:
+    """Two significant figures, however small: the ends of a range must not round together."""
+    return float(f"{value:.2g}")
+
+
+def _confidence(trust: float, assessments: Sequence[Assessment], faults: Sequence[str]) -> Confidence:
+    level = next(level for least, level in _LEVELS if trust >= least)
+    reasons = [reason for assessment in assessments for reason in assessment.reasons]
+    return Confidence(level=level, score=round(trust, 2), reasons=tuple(dict.fromkeys((*reasons, *faults))))
+
+
+def _assumptions(
+    part: TaskType | None, conditions: Conditions, climate: Climate, season: Season, assessments: Sequence[Assessment]
+) -> tuple[str, ...]:
+    """What the figures take for granted, for a person."""
+    thing = part.value if part is not None else "part of a wall"
+    texts = [f"The photo is taken to show about {view_area(part):.1f} m² around the {thing}."]
+    if climate.state is None:
+        texts.append("No state is known from the ZIP code: the climate and prices are the US average.")
+    else:
+        texts.append(f"Climate and energy prices are those of {climate.state}.")
+    texts.append("Heating is taken to be gas with 80 % efficiency; electric heating costs more.")
+    if season is Season.HEATING_AND_COOLING:
+        texts.append("Air conditioning in summer is counted in.")
+    texts.append("Wind and height are those of a sheltered house of two storeys.")
+    if not conditions.typed:
+        texts.append(
+            f"Temperatures are taken to be {_fahrenheit(conditions.inside)} °F inside "
+            f"and {_fahrenheit(conditions.outside)} °F outside."
+        )
+    if any(assessment.thermogram.scale in (ScaleSource.TYPED, ScaleSource.NONE) for assessment in assessments):
+        texts.append("The photo's temperature scale is estimated from the inside and outside temperatures.")
+    return tuple(texts)
+
+
+def _known_temperature(region: Region, thermogram: Thermogram) -> float | None:
+    """°C, where the photo tells it."""
+    told = thermogram.scale in (ScaleSource.RADIOMETRIC, ScaleSource.METADATA, ScaleSource.PRINTED)
+    return round(region.coldest_temperature, 1) if told else None
+
+
+def _fahrenheit(celsius: float) -> str:
+    return f"{celsius * 1.8 + 32.0:.0f}"
+
+
+def finding_detail(finding: Finding) -> str:
+    """A finding's line in the legend: its coldest temperature where that is known, otherwise its index."""
+    if finding.coldestTemperature is not None:
+        cold = f"coldest {_fahrenheit(finding.coldestTemperature)} °F ({finding.coldestTemperature:.0f} °C)"
+    elif finding.thermalIndex is not None:
+        cold = f"coldest point {100 * (1 - finding.thermalIndex):.0f} % of the way to the outside temperature"
+    else:
+        cold = ""
+    return f"{cold} · {max(100 * finding.areaShare, 1):.0f} % of the photo"
+
+
+def headline(report: Report, request: AnalysisRequest) -> str:
+    """The line under the title of the report image."""
+    if report.reason is not None:
+        return report.reason
+    thing = (request.task_type.value if request.task_type is not None else "this place").capitalize()
+    if not report.findings:
+        return f"{thing}: nothing loses more heat than it should."
+    return (
+        f"{thing}: about {report.energyLossValue:g} kWh a month, {_dollars(report.energyLossCost)} a year. "
+        f"Fixing it saves {_dollars(report.savingsCost)} a year."
+    )
+
+
+def footnotes(report: Report) -> tuple[str, ...]:
+    """What stands at the foot of the report image: how far to trust it."""
+    if report.confidence is None:
+        return ()
+    words = {
+        ConfidenceLevel.HIGH: "Confidence: high.",
+        ConfidenceLevel.MEDIUM: "Confidence: medium.",
+        ConfidenceLevel.LOW: "Confidence: low.",
+        ConfidenceLevel.NONE: "",
+    }
+    texts = (words[report.confidence.level], *report.confidence.reasons[:2])
+    return (" ".join(text for text in texts if text and text != report.reason),)
+
+
+def _dollars(value: float | None) -> str:
+    if value is None:
+        return "an unknown sum"
+    return f"about ${value:,.0f}" if value >= 1 else "less than $1"

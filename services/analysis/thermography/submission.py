@@ -1,0 +1,181 @@
+"""The whole analysis of one submission: photos in, a report and its image out. Runs in a worker process."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from contracts.events import PhotoKind
+from contracts.reports import Report, Severity
+from services.analysis.analyser import Analysis, AnalysisRequest, PhotoFile, UnusablePhotosError
+from services.analysis.thermography.conditions import Conditions
+from services.analysis.thermography.observation import assess
+from services.analysis.thermography.pictures import UnreadablePhotoError, open_picture
+from services.analysis.thermography.rendering import Mark, Panel, Rgb, Sheet, draw_sheet, draw_thumbnail
+from services.analysis.thermography.report import (
+    KIND_WORDS,
+    finding_detail,
+    footnotes,
+    headline,
+    unknown_report,
+    write_report,
+)
+from services.analysis.thermography.thermogram import Thermogram, looks_thermal, read_thermogram
+
+# looks_thermal() from which on a photo counts as a thermal one; a name that says so needs less.
+_LOOKS_THERMAL = 0.5
+_NAMED_THERMAL = 0.2
+_SHOWN_PX = 1056  # longer side of a photo on the report image at most
+_MOST_OBSERVATIONS = 12  # that are analysed: bounds time and memory
+_MOST_PANELS = 4  # that are drawn
+
+_TITLES = {
+    Severity.HIGH: "Serious heat leak",
+    Severity.MODERATE: "Moderate heat leak",
+    Severity.LOW: "Small heat leak",
+    Severity.NONE: "No heat leak found",
+    Severity.UNKNOWN: "These photos cannot tell",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Observation:
+    """The readable photos of one observation."""
+
+    number: int
+    thermogram: Thermogram | None  # None where no photo is a thermal one
+    thermal: Rgb | None  # upright, as shown
+    colour: Rgb | None  # upright, as shown
+
+
+def analyse_submission(request: AnalysisRequest) -> Analysis:
+    """Analyse one submission; the pictures are written into its scratch folder.
+
+    Raises :class:`~services.analysis.analyser.UnusablePhotosError` when there are photos and none can be read.
+    """
+    conditions = Conditions.from_fahrenheit(request.inside_temp_f, request.outside_temp_f)
+    faults: list[str] = []
+    observations = _read(request.photos, conditions, faults)
+    if request.photos and not observations:
+        raise UnusablePhotosError(" ".join(faults))
+    assessments = [
+        assess(observation.number, observation.thermogram, conditions, request.task_type)
+        for observation in observations
+        if observation.thermogram is not None
+    ]
+    image_name = f"{request.task_id}_analysis_image.jpg" if observations else None
+    if assessments:
+        report = write_report(request, conditions, assessments, faults, image_name)
+    else:
+        report = unknown_report(request, _no_thermal_reason(request), faults, image_name)
+    if not observations:
+        return Analysis(report, image=None)
+    panels = tuple(_panel(observation, report, len(observations) > 1) for observation in _by_heat(observations, report))
+    image = draw_sheet(
+        Sheet(report.leakSeverity, _TITLES[report.leakSeverity], headline(report, request), panels, footnotes(report))
+    )
+    image_path, thumbnail_path = request.scratch / "report.jpg", request.scratch / "thumbnail.jpg"
+    image_path.write_bytes(image)
+    thumbnail_path.write_bytes(draw_thumbnail(panels[0]))
+    return Analysis(report, image_path, thumbnail_path)
+
+
+def _read(photos: Sequence[PhotoFile], conditions: Conditions, faults: list[str]) -> list[_Observation]:
+    """Read the observations, by number. Photos that cannot be used add a sentence to ``faults``.
+
+    The same thermal photo under two numbers is one observation: its loss must not count twice.
+    """
+    numbers = sorted({photo.observation for photo in photos})
+    if len(numbers) > _MOST_OBSERVATIONS:
+        faults.append(f"Only the first {_MOST_OBSERVATIONS} of {len(numbers)} observations were analysed.")
+    seen: set[bytes] = set()
+    observations = []
+    for number in numbers[:_MOST_OBSERVATIONS]:
+        own = sorted(
+            (photo for photo in photos if photo.observation == number),
+            key=lambda photo: (photo.kind is not PhotoKind.THERMAL, photo.name),
+        )
+        observation = _read_observation(number, own, conditions, seen, faults)
+        if observation is not None:
+            observations.append(observation)
+    return observations
+
+
+def _read_observation(
+    number: int, photos: Sequence[PhotoFile], conditions: Conditions, seen: set[bytes], faults: list[str]
+) -> _Observation | None:
+    """Find the thermal photo among an observation's photos, by content where the name is wrong, and read both."""
+    readable: list[tuple[float, PhotoFile, bytes]] = []
+    for photo in photos:
+        data = photo.path.read_bytes()
+        if readable and readable[0][0] >= _LOOKS_THERMAL:
+            readable.append((0.0, photo, data))  # the thermal one is found: no need to look closer at the rest
+            continue
+        try:
+            readable.append((looks_thermal(data), photo, data))
+        except UnreadablePhotoError as error:
+            faults.append(f"{photo.name}: {error}")
+    thermal = _thermal_among(readable)
+    thermogram, shown = None, None
+    if thermal is not None:
+        _, photo, data = thermal
+        digest = sha256(data).digest()
+        if digest in seen:
+            faults.append(f"{photo.name} is the same photo as another one and was counted once.")
+            return None
+        seen.add(digest)
+        thermogram = read_thermogram(data, inside_c=conditions.inside, outside_c=conditions.outside)
+        shown = open_picture(data, longest=_SHOWN_PX).rgb
+        if photo.kind is not PhotoKind.THERMAL:
+            faults.append(f"{photo.name} was used as the thermal photo: it looks like one.")
+    colour = None
+    for candidate in readable:
+        if candidate is thermal or colour is not None:
+            continue
+        _, photo, data = candidate
+        try:
+            colour = open_picture(data, longest=_SHOWN_PX).rgb
+        except UnreadablePhotoError as error:
+            faults.append(f"{photo.name}: {error}")
+    if shown is None and colour is None:
+        return None
+    return _Observation(number, thermogram, shown, colour)
+
+
+def _thermal_among(readable: Sequence[tuple[float, PhotoFile, bytes]]) -> tuple[float, PhotoFile, bytes] | None:
+    """The photo that is the thermal one, if any: the likeliest by content, else one that its name and content allow."""
+    best = max(readable, key=lambda item: item[0], default=None)
+    if best is None:
+        return None
+    named = best[1].kind is PhotoKind.THERMAL
+    return best if best[0] >= (_NAMED_THERMAL if named else _LOOKS_THERMAL) else None
+
+
+def _no_thermal_reason(request: AnalysisRequest) -> str:
+    if not request.photos:
+        return "There are no photos, so there is nothing to analyse: please add a thermal photo."
+    if any(photo.kind is PhotoKind.THERMAL for photo in request.photos):
+        return "None of the photos looks like a thermal photo, and only that shows leaks: please add one."
+    return "There is no thermal photo, and only that shows leaks: please add one."
+
+
+def _by_heat(observations: Sequence[_Observation], report: Report) -> list[_Observation]:
+    """The observations to draw: those with the worst findings first, then by number."""
+    first: dict[int, int] = {}
+    for finding in report.findings:
+        first.setdefault(finding.observation, finding.number)
+    order = sorted(observations, key=lambda item: (first.get(item.number, 10**6), item.thermogram is None, item.number))
+    return order[:_MOST_PANELS]
+
+
+def _panel(observation: _Observation, report: Report, several: bool) -> Panel:
+    marks = tuple(
+        Mark(finding.number, finding.outline, f"Probably {KIND_WORDS[finding.kind]}", finding_detail(finding))
+        for finding in report.findings
+        if finding.observation == observation.number
+    )
+    return Panel(
+        thermal=observation.thermal,
+        colour=observation.colour,
+        marks=marks,
+        caption=f"Observation {observation.number + 1}" if several else "",
+    )

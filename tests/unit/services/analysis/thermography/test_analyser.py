@@ -1,0 +1,60 @@
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+import pytest
+
+from contracts.reports import Severity
+from services.analysis.analyser import AnalysisRequest, UnusablePhotosError
+from services.analysis.thermography.analyser import ThermographyAnalyser
+
+RequestFor = Callable[..., AnalysisRequest]
+
+
+@pytest.fixture
+async def analyser() -> AsyncIterator[ThermographyAnalyser]:
+    analyser = ThermographyAnalyser(workers=1, time_limit=5.0)
+    yield analyser
+    await analyser.close()
+
+
+async def test_a_submission_is_analysed_in_a_worker_process(
+    analyser: ThermographyAnalyser, request_for: RequestFor, colour_jpeg: bytes
+) -> None:
+    analysis = await analyser.analyse(request_for({"obs0_rgb.jpg": colour_jpeg}))
+    assert analysis.report.leakSeverity is Severity.UNKNOWN
+    assert analysis.image is not None
+    assert analysis.image.read_bytes().startswith(b"\xff\xd8")
+
+
+async def test_photos_that_cannot_be_read_are_named_across_the_process_boundary(
+    analyser: ThermographyAnalyser, request_for: RequestFor
+) -> None:
+    with pytest.raises(UnusablePhotosError, match=r"obs0_thermal\.jpg"):
+        await analyser.analyse(request_for({"obs0_thermal.jpg": b"no photo"}))
+
+
+async def test_a_hung_analysis_is_ended_and_the_next_one_runs_in_a_new_worker(
+    request_for: RequestFor, colour_jpeg: bytes
+) -> None:
+    request = request_for({"obs0_rgb.jpg": colour_jpeg})
+    endless = request.scratch / "pipe"
+    os.mkfifo(endless)  # reading it waits for ever
+    hung = replace(request, photos=(replace(request.photos[0], path=endless),))
+    analyser = ThermographyAnalyser(workers=1, time_limit=3.0)
+    try:
+        with pytest.raises(TimeoutError):
+            await analyser.analyse(hung)
+        assert (await analyser.analyse(request)).report.leakSeverity is Severity.UNKNOWN
+    finally:
+        await analyser.close()
+
+
+async def test_the_event_loop_stays_free_during_an_analysis(
+    analyser: ThermographyAnalyser, request_for: RequestFor, colour_jpeg: bytes
+) -> None:
+    running = asyncio.ensure_future(analyser.analyse(request_for({"obs0_rgb.jpg": colour_jpeg})))
+    await asyncio.sleep(0)
+    assert not running.done()
+    await running
