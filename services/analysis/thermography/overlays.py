@@ -20,6 +20,9 @@ EDGE_STEP = 14
 EDGE_SUPPORT = 0.55
 """A border of the thermal area shows: over this share of its length neighbours differ by more than the step."""
 
+PRINT_STEP = 60
+"""How much print stands out from the picture below it (0..255)."""
+
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels; the last two exclusive
 
 
@@ -116,11 +119,10 @@ def colour_bar(place: NDArray[np.float32], gap: NDArray[np.float32], limit: floa
     """
     upright = _strip(place, gap < limit)
     lying = _strip(np.ascontiguousarray(place.T[::-1]), np.ascontiguousarray((gap < limit).T[::-1]))
-    if upright is None and lying is None:
-        return None
-    if lying is None or (upright is not None and upright[1] >= lying[1]):
-        assert upright is not None
+    if upright is not None and (lying is None or upright[1] >= lying[1]):
         return ColourBar(upright[0], upright[2])
+    if lying is None:
+        return None
     x0, y0, x1, y1 = lying[0]
     width = place.shape[1]
     return ColourBar((width - y1, x0, width - y0, x1), lying[2])
@@ -178,23 +180,25 @@ def _spans(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return list(zip(change[::2].tolist(), change[1::2].tolist(), strict=True))
 
 
-def print_mask(rgb: NDArray[np.uint8], place: NDArray[np.float32], gap: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Find text, logo and crosshair in the thermal area (h, w): thin strokes in a colour that does not belong there.
+def print_mask(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Find text, logo and crosshair in the thermal area (h, w, 3): thin white, grey or black strokes with hard edges.
 
-    Strokes are either unexplained by the palette, or white, grey or black lines that stand out from both sides.
+    Thermal detail is as blurred as the sensor's optics, and mostly coloured. A stroke is judged by its least (white
+    print) or its most (black print) bright channel: against those even yellow is dark and even dark blue is bright.
     """
-    height, width = place.shape
-    stroke = max(3, max(height, width) // 45) | 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (stroke, stroke))
-    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    neutral = ~coloured(rgb)
-    bright = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, kernel)
-    dark = cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, kernel)
-    thin = neutral & (((bright > 60) & (grey > 150)) | ((dark > 60) & (grey < 90)))
-    # Thermal detail is as blurred as the sensor's optics; print is drawn with hard edges.
-    hard = cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 70
-    thin &= cv2.dilate(hard.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    foreign = gap > 40
-    mask = (thin | foreign).astype(np.uint8)
-    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8)) | thin.astype(np.uint8)
-    return cv2.dilate(mask, np.ones((5, 5), np.uint8)) > 0
+    longer = max(rgb.shape[:2])
+    stroke = max(5, longer // 40) | 1
+    kernel = np.ones((stroke, stroke), np.uint8)
+    red, green, blue = cv2.split(rgb)
+    most = cv2.max(cv2.max(red, green), blue)
+    least = cv2.min(cv2.min(red, green), blue)
+    neutral = cv2.subtract(most, least) < 2 * COLOURED
+    white = (cv2.morphologyEx(least, cv2.MORPH_TOPHAT, kernel) > PRINT_STEP) & (least > 120)
+    black = (cv2.morphologyEx(most, cv2.MORPH_BLACKHAT, kernel) > PRINT_STEP) & (most < 110)
+    small = np.ones((3, 3), np.uint8)
+    hard = cv2.max(
+        cv2.morphologyEx(least, cv2.MORPH_GRADIENT, small), cv2.morphologyEx(most, cv2.MORPH_GRADIENT, small)
+    )
+    strokes = (neutral & (white | black) & (cv2.dilate(hard, small) > PRINT_STEP)).astype(np.uint8)
+    margin = max(1, longer // 160)
+    return cv2.dilate(strokes, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)) > 0

@@ -28,6 +28,12 @@ EXPLAINED = 26.0
 """A colour nearer to the curve than this (0..255 units after weighting) belongs to the palette: what JPEG at
 quality 75 and an outline overlay leave."""
 
+EXPLAINED_GREY = 10.0
+"""The same for the grey palettes: a photo of pale things is not yet a grey picture."""
+
+GREY = frozenset({"white-hot", "black-hot"})
+"""The palettes that tell hot from cold by brightness alone, and so cannot be told from each other by their colours."""
+
 _AXES = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]], np.float32)
 _AXES /= np.linalg.norm(_AXES, axis=1, keepdims=True)
 _AXES[0] *= BRIGHTNESS_WEIGHT
@@ -61,7 +67,7 @@ class Match:
     """How well a palette explains a picture."""
 
     index: int  # into :func:`known`
-    explained: float  # 0..1, share of the weight
+    explained: float  # 0..1, share of the weight that lies near enough to the palette
     residual: float  # mean distance of what is explained
 
 
@@ -71,7 +77,9 @@ def known() -> tuple[Palette, ...]:
     entries = json.loads(Path(__file__).with_name("palettes.json").read_text(encoding="utf-8"))
     listed = [Palette.of(entry["name"], np.array(entry["colours"], np.float32)) for entry in entries]
     # Some cameras write their picture in the range of video, 16..235, whatever the file's format says.
-    listed += [Palette.of(palette.name, palette.colours * (219 / 255) + 16) for palette in listed]
+    listed += [
+        Palette.of(palette.name, palette.colours * (219 / 255) + 16) for palette in listed if palette.name not in GREY
+    ]
     steps = np.arange(ENTRIES, dtype=np.uint8)[:, None]
     drawn = [
         Palette.of(name, cv2.applyColorMap(steps, which)[:, 0, ::-1].astype(np.float32))
@@ -117,13 +125,37 @@ def matches(weights: NDArray[np.float64]) -> list[Match]:
     found = []
     for index in range(len(known())):
         gap = distance[index, used].astype(np.float64)
-        near = gap < EXPLAINED
+        near = gap < explained_within(index)
         explained = float(weight[near].sum())
         residual = float((weight[near] * gap[near]).sum() / max(explained, 1e-9))
         found.append(Match(index, explained, residual))
-    return sorted(
-        found, key=lambda match: (match.residual * match.explained + EXPLAINED * (1 - match.explained), match.index)
-    )
+    return sorted(found, key=_cost)
+
+
+def explained_within(index: int) -> float:
+    """Largest distance of a colour that the palette explains."""
+    return EXPLAINED_GREY if known()[index].name in GREY else EXPLAINED
+
+
+def _cost(match: Match) -> tuple[float, int]:
+    return match.residual * match.explained + EXPLAINED * (1 - match.explained), match.index
+
+
+@lru_cache(maxsize=1)
+def grey() -> frozenset[int]:
+    """Indices of the grey palettes."""
+    return frozenset(index for index, palette in enumerate(known()) if palette.name in GREY)
+
+
+def reversed_grey(index: int) -> int:
+    """Give the other grey palette: the same colours with hot and cold exchanged."""
+    return next(other for other in sorted(grey()) if other != index)
+
+
+def explained_share(rgb: NDArray[np.uint8], index: int) -> float:
+    """Share 0..1 of the pixels (..., 3) whose colour the palette explains."""
+    _, distance = tables()
+    return float((distance[index][bins(rgb)] < explained_within(index)).mean())
 
 
 def places(rgb: NDArray[np.uint8], index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -148,7 +148,7 @@ def _check_size(size: tuple[int, int], name: str) -> None:
     if width * height > MAX_PIXELS[name]:
         limit = MAX_PIXELS[name] // 1_000_000
         raise UnreadablePhotoError(
-            f"The photo is too large ({width} × {height} pixels, we read {limit} megapixels): please send a smaller one."
+            f"The photo is too large ({width} × {height} pixels; we read {limit} megapixels): please send a smaller."
         )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.analysis.thermography import overlays, palettes
+from services.analysis.thermography.camera_notes import noted_range
 from services.analysis.thermography.pictures import Picture, open_picture
 from services.analysis.thermography.radiometric import DamagedCalibrationError, read_radiometric
 
@@ -23,6 +24,9 @@ LAYOUT_SIDE_PX = 480
 
 TRUSTED = 0.7
 """Share of explained pixels below which a palette is not trusted."""
+
+FOREIGN = 40.0
+"""A colour farther from the palette than this (0..255) does not show temperature at all: print or another photo."""
 
 CLIPPED = 0.012
 """This near to an end of the scale (0..1) the truth may lie beyond it."""
@@ -62,8 +66,8 @@ class _Layout:
 
     area: overlays.Box
     palette: int  # index into palettes.known()
-    explained: float
     bar: overlays.ColourBar | None
+    scale: float  # pixels of the picture per pixel of the reduced one
 
 
 def read_thermogram(
@@ -89,19 +93,37 @@ def read_thermogram(
         celsius = None
     if celsius is not None:
         return _radiometric(celsius, picture, reasons)
-    return _false_colour(picture, reasons, inside_c, outside_c, printed_range)
+    scale = ScaleSource.NONE, (0.0, 1.0)
+    if printed_range is not None:
+        scale = ScaleSource.PRINTED, printed_range
+    elif (noted := noted_range(data)) is not None:
+        scale = ScaleSource.METADATA, noted
+    return _false_colour(picture, reasons, scale, inside_c, outside_c)
 
 
 def looks_thermal(data: bytes) -> float:
-    """Say how much a photo looks like a thermal one, 0..1.
+    """Say how much a photo looks like a thermal one, 0..1; what is above 0.5 more likely is one than not.
 
     Raises :class:`~services.analysis.thermography.pictures.UnreadablePhotoError`.
     """
-    open_picture(data, longest=320)
+    picture = open_picture(data, longest=LAYOUT_SIDE_PX)
     try:
-        return 1.0 if read_radiometric(data) is not None else 0.0
+        if read_radiometric(data) is not None:
+            return 1.0
     except DamagedCalibrationError:
         return 1.0
+    layout = _layout(picture.rgb)
+    x0, y0, x1, y1 = (round(value * layout.scale) for value in layout.area)
+    area = picture.rgb[y0:y1, x0:x1]
+    explained = palettes.explained_share(area, layout.palette)
+    colour = float(overlays.coloured(area).mean())
+    if layout.palette in palettes.grey():
+        # A grey photo has fine detail; a grey thermal picture is smooth, and may carry a colour bar.
+        detail = estimate_noise((cv2.cvtColor(area, cv2.COLOR_RGB2GRAY) / np.float32(255)).astype(np.float32))
+        likely = 0.9 if layout.bar is not None else 0.65 if detail < 0.006 else 0.35
+        return likely * (1.0 if explained > 0.98 and colour < 0.02 else 0.3)
+    certain = 0.15 if layout.bar is not None else 0.0
+    return float(np.clip((explained - 0.45) / 0.4, 0, 1) * np.clip(0.35 + colour, 0, 0.85)) + certain * explained
 
 
 def estimate_noise(field: NDArray[np.float32]) -> float:
@@ -116,6 +138,11 @@ def estimate_noise(field: NDArray[np.float32]) -> float:
 
 
 def _radiometric(celsius: NDArray[np.float32], picture: Picture, reasons: list[str]) -> Thermogram:
+    celsius = _turned_like(celsius, picture.rgb)
+    longer = max(celsius.shape)
+    if longer > WORKING_SIDE_PX:
+        size = (round(celsius.shape[1] * WORKING_SIDE_PX / longer), round(celsius.shape[0] * WORKING_SIDE_PX / longer))
+        celsius = cv2.resize(celsius, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     nothing = np.zeros(celsius.shape, np.bool_)
     return Thermogram(
         celsius, ~nothing, nothing, nothing, ScaleSource.RADIOMETRIC, None, 1.0, False,
@@ -123,37 +150,105 @@ def _radiometric(celsius: NDArray[np.float32], picture: Picture, reasons: list[s
     )  # fmt: skip
 
 
+def _turned_like(celsius: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Turn sensor data by quarters so that it lies like the picture beside it in the file.
+
+    Cameras store the sensor's view as the sensor sits, and the picture as it was held. The file does not say how they
+    relate in a way that cameras agree on, so the two are compared.
+    """
+    layout = _layout(rgb)
+    drawn, _ = palettes.places(cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA), layout.palette)
+    likeness = []
+    for quarters in range(4):
+        turned = np.ascontiguousarray(np.rot90(celsius, quarters))
+        seen = cv2.resize(turned, (64, 64), interpolation=cv2.INTER_AREA).ravel()
+        both = seen.std() > 0 and drawn.std() > 0
+        likeness.append(float(np.corrcoef(seen, drawn.ravel())[0, 1]) if both else 0.0)
+    same_way = (celsius.shape[0] > celsius.shape[1]) == (rgb.shape[0] > rgb.shape[1])
+    straight, across = (0, 2), (1, 3)
+    candidates = straight if same_way else across
+    best = max(candidates, key=lambda quarters: likeness[quarters])
+    if same_way and likeness[best] < likeness[0] + 0.2:
+        best = 0  # as it lies, unless the other way round is clearly better
+    return np.ascontiguousarray(np.rot90(celsius, best))
+
+
 def _false_colour(
     picture: Picture,
     reasons: list[str],
+    scale: tuple[ScaleSource, tuple[float, float]],
     inside_c: float | None,
     outside_c: float | None,
-    printed_range: tuple[float, float] | None,
 ) -> Thermogram:
-    layout, small_scale = _layout(picture.rgb)
-    palette = palettes.known()[layout.palette]
-    x0, y0, x1, y1 = (round(value * small_scale) for value in layout.area)
+    layout = _layout(picture.rgb)
+    palette, sure = _with_polarity(layout)
+    x0, y0, x1, y1 = (round(value * layout.scale) for value in layout.area)
     rgb = np.ascontiguousarray(picture.rgb[y0:y1, x0:x1])
-    place, gap = palettes.places(rgb, layout.palette)
-    valid = ~overlays.print_mask(rgb, place, gap)
+    place, gap = palettes.places(rgb, palette)
+    visible = ~overlays.print_mask(rgb)
     if layout.bar is not None:
-        _strike_out(valid, layout.bar.box, small_scale, (x0, y0))
-    explained = float((gap[valid] < palettes.EXPLAINED).mean()) if valid.any() else 0.0
+        _strike_out(visible, layout.bar.box, layout.scale, (x0, y0))
+    explained = float((gap[visible] < palettes.explained_within(palette)).mean()) if visible.any() else 0.0
+    foreign = cv2.dilate((gap > FOREIGN).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    valid = visible & ~foreign
     place = _smoothed_over(place, valid)
-    low, high, source = 0.0, 1.0, ScaleSource.NONE
-    if printed_range is not None:
-        (low, high), source = printed_range, ScaleSource.PRINTED
+    blended = explained < TRUSTED and float(overlays.coloured(rgb).mean()) > 0.3
+    if blended:
+        reasons.append(
+            "The thermal colours seem to be mixed with an ordinary photo, so temperatures cannot be read from them: "
+            "please save the thermal picture alone (no fusion, blending or picture-in-picture)."
+        )
+    elif explained < TRUSTED:
+        reasons.append("The photo's colours match no thermal palette that we know.")
+    if not sure:
+        reasons.append("Nothing in the grey thermal photo says whether bright means warm: we took it so.")
+    source, (low, high) = scale
+    if source is ScaleSource.NONE and inside_c is not None and outside_c is not None:
+        guessed = _guessed_scale(place[valid], inside_c, outside_c)
+        if guessed is not None:
+            source, (low, high) = ScaleSource.TYPED, guessed
+            reasons.append("The temperature scale of the photo was estimated from the temperatures that you typed.")
     temperature = (low + (high - low) * place).astype(np.float32)
     full = picture.size[0] / picture.rgb.shape[1]
     window = (round(x0 * full), round(y0 * full), round(x1 * full), round(y1 * full))
     return Thermogram(
-        temperature, valid, (place < CLIPPED) & valid, (place > 1 - CLIPPED) & valid, source, palette.name,
-        explained, explained < TRUSTED, estimate_noise(temperature), window, picture.size, tuple(reasons),
+        temperature, valid, (place < CLIPPED) & valid, (place > 1 - CLIPPED) & valid, source,
+        palettes.known()[palette].name, explained, blended, estimate_noise(temperature), window, picture.size,
+        tuple(reasons),
     )  # fmt: skip
 
 
-def _layout(rgb: NDArray[np.uint8]) -> tuple[_Layout, float]:
-    """Find area, palette and colour bar; also returned: pixels of ``rgb`` per pixel of the reduced picture."""
+def _guessed_scale(places: NDArray[np.float32], inside_c: float, outside_c: float) -> tuple[float, float] | None:
+    """Guess the scale's (cold end, hot end) in °C from the places of what is seen and the typed temperatures.
+
+    Most of a view is ordinary indoor surface, a little colder than the room; the scale spans what the camera saw,
+    which indoors is about three quarters of the difference between inside and outside (13 °C of 20 in the middle of
+    the pictures whose scale is printed), and nothing indoors is colder than outside. None where the two temperatures
+    are the same, or nothing is seen.
+    """
+    difference = inside_c - outside_c
+    if abs(difference) < 1 or not places.size:
+        return None
+    coldest, ordinary = (float(value) for value in np.quantile(places, (0.005, 0.65)))
+    surface = inside_c - 0.08 * difference
+    span = 0.72 * abs(difference)
+    if difference > 0 and ordinary - coldest > 0.02:
+        span = min(span, (surface - outside_c) / (ordinary - coldest))
+    low = surface - span * ordinary
+    return low, low + span
+
+
+def _with_polarity(layout: _Layout) -> tuple[int, bool]:
+    """Decide between white-hot and black-hot; for other palettes nothing is to decide. Also tells whether it is sure."""
+    if layout.palette not in palettes.grey():
+        return layout.palette, True
+    if layout.bar is None:
+        return layout.palette, False
+    return layout.palette if layout.bar.hot_first else palettes.reversed_grey(layout.palette), True
+
+
+def _layout(rgb: NDArray[np.uint8]) -> _Layout:
+    """Find the thermal area, its palette and a colour bar."""
     scale = max(1.0, max(rgb.shape[:2]) / LAYOUT_SIDE_PX)
     small = rgb
     if scale > 1:
@@ -161,30 +256,34 @@ def _layout(rgb: NDArray[np.uint8]) -> tuple[_Layout, float]:
         small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     area = overlays.thermal_area(small)
     x0, y0, x1, y1 = area
-    histogram = np.bincount(palettes.bins(small[y0:y1, x0:x1]).ravel(), minlength=32768).astype(np.float64)
-    match = palettes.matches(histogram)[0]
-    place, gap = palettes.places(small, match.index)
-    bar = overlays.colour_bar(place, gap, palettes.EXPLAINED)
-    return _Layout(area, match.index, match.explained, bar), scale
+    # Print and bars outside the area help to name the palette, grey surroundings do not. The square root lets the
+    # few pixels of rare colours, a colour bar's above all, speak as well as the many of a wall.
+    telling = overlays.coloured(small)
+    telling[y0:y1, x0:x1] = True
+    histogram = np.bincount(palettes.bins(small[telling]), minlength=32768)
+    palette = palettes.matches(np.sqrt(histogram))[0].index
+    place, gap = palettes.places(small, palette)
+    bar = overlays.colour_bar(place, gap, palettes.explained_within(palette))
+    return _Layout(area, palette, bar, scale)
 
 
-def _strike_out(valid: NDArray[np.bool_], box: overlays.Box, scale: float, origin: tuple[int, int]) -> None:
-    """Mark a box, given on the reduced picture, as not valid, with a margin for its frame and the blur of JPEG."""
+def _strike_out(visible: NDArray[np.bool_], box: overlays.Box, scale: float, origin: tuple[int, int]) -> None:
+    """Mark a box, given on the reduced picture, as hidden, with a margin for its frame and the blur of JPEG."""
     margin = 3
     x0, x1 = (round(value * scale) - origin[0] for value in (box[0] - margin, box[2] + margin))
     y0, y1 = (round(value * scale) - origin[1] for value in (box[1] - margin, box[3] + margin))
     if x1 > 0 and y1 > 0:
-        valid[max(y0, 0) : y1, max(x0, 0) : x1] = False
+        visible[max(y0, 0) : y1, max(x0, 0) : x1] = False
 
 
 def _smoothed_over(place: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Fill what is not valid with the mean of what is valid around it, so that filters see no false edges."""
     if valid.all() or not valid.any():
         return place
-    filled = np.where(valid, place, 0).astype(np.float32)
     weight = valid.astype(np.float32)
+    filled = place * weight
     size = (31, 31)
-    mean = cv2.blur(filled, size) / np.maximum(cv2.blur(weight, size), 1e-6)
-    far = cv2.blur(weight, size) < 1e-3
-    mean[far] = float(filled.sum() / weight.sum())
+    near = cv2.blur(weight, size)
+    mean = cv2.blur(filled, size) / np.maximum(near, 1e-6)
+    mean[near < 1e-3] = float(filled.sum() / weight.sum())
     return np.where(valid, place, mean).astype(np.float32)
