@@ -67,12 +67,10 @@ def assess(number: int, thermogram: Thermogram, conditions: Conditions, part: Ta
 
 def heat_loss(region: Region, part: TaskType | None) -> HeatLoss:
     """What a region loses (W/K): with the air where it is a leak, otherwise through the surface."""
-    area = view_area(part)
     if region.kind is DefectKind.AIR_LEAK:
         openness = (region.deepest - 0.1) / 0.5
-        length = region.length * float(np.sqrt(area))
-        return HeatLoss(0.0, air_heat_loss(crack_leakage(part, length, openness)))
-    return HeatLoss(excess_conduction(region.deficit, area), 0.0)
+        return HeatLoss(0.0, air_heat_loss(crack_leakage(part, region.length, openness)))
+    return HeatLoss(excess_conduction(region.deficit, 1.0), 0.0)
 
 
 def _trust(thermogram: Thermogram, conditions: Conditions, detection: Detection) -> tuple[float, tuple[str, ...]]:
