@@ -257,12 +257,10 @@ def draw_cell(scene: Scene, outcome: Outcome, masks: list[Mask], folder: Path) -
     truth = ", ".join(f"{defect.kind} {defect.excess_ua:.2f} W/K" for defect in scene.defects) or "sound"
     said = ", ".join(outcome.findings) or "nothing"
     kwh = f"{outcome.true_kwh:.1f} kWh in {outcome.low_kwh}..{outcome.high_kwh}"
-    first = (
-        f"{outcome.seed} {scene.task_type} | truth {outcome.truth}: {truth} | {outcome.description.split(', ', 1)[1]}"
-    )
-    second = (
-        f"said {outcome.said}: {said} | {kwh} | IoU {outcome.iou if outcome.iou is None else round(outcome.iou, 2)}"
-    )
+    things = outcome.description.split(", ", 1)[1]
+    iou = "-" if outcome.iou is None else f"{outcome.iou:.2f}"
+    first = f"{outcome.seed} {scene.task_type} | truth {outcome.truth}: {truth} | {things}"
+    second = f"said {outcome.said}: {said} | {kwh} | IoU {iou}"
     for text, y in ((f"{first} | {scene.palette}, {scene.source}", 222), (f"{second} | {outcome.scale}", 238)):
         cv2.putText(cell, text[:150], (4, y), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
     _, data = cv2.imencode(".jpg", cell[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])

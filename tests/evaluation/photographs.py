@@ -134,5 +134,7 @@ def _radiometric_error(data: bytes, thermogram: Any) -> float | None:
     except Exception:  # noqa: BLE001 - flyr raises whatever its parsing trips over; then there is no cross-check
         return None
     if expected.shape != thermogram.temperature.shape:
+        expected = np.rot90(expected)  # held upright, the camera stores its values lying
+    if expected.shape != thermogram.temperature.shape:
         return float("inf")
     return float(np.abs(expected - thermogram.temperature).max())

@@ -77,10 +77,9 @@ def large_pair(seed: int) -> tuple[bytes, bytes]:
     """Thermal and colour photo of a scene at the size of a current phone's, with as much grain."""
     scene = make_scene(seed)
     upright = scene.colour_picture.shape[0] > scene.colour_picture.shape[1]
-    thermal = cv2.resize(
-        scene.thermal_picture, (1080, 1440) if upright else (1440, 1080), interpolation=cv2.INTER_CUBIC
-    )
-    colour = cv2.resize(scene.colour_picture, (3000, 4000) if upright else (4000, 3000), interpolation=cv2.INTER_CUBIC)
+    small, large = ((1080, 1440), (3000, 4000)) if upright else ((1440, 1080), (4000, 3000))
+    thermal = cv2.resize(scene.thermal_picture, small, interpolation=cv2.INTER_CUBIC)
+    colour = cv2.resize(scene.colour_picture, large, interpolation=cv2.INTER_CUBIC)
     grain = np.random.default_rng(seed).integers(-6, 7, colour.shape[:2], dtype=np.int16)
     grained = np.clip(colour + grain[..., None], 0, 255).astype(np.uint8)
     return jpeg(np.asarray(thermal, np.uint8), quality=90), jpeg(grained, quality=90)

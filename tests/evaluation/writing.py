@@ -147,13 +147,11 @@ def _lines(results: Results) -> Iterable[str]:
     last = results.first_seed + len(scenes) - 1
     yield "# How well the thermographic analysis works"
     yield ""
-    yield f"Measured by `python -m tests.evaluation --seed-range {results.seed_range}` (`make evaluate`): synthetic seeds"
-    yield f"{results.first_seed} to {last}, drawn by `tests/synthetic` with exact truth; half of them are sound. The"
-    if results.seed_range == "held-out":
-        yield "seeds were not used while the analysis was tuned. Figures about synthetic scenes say how the analysis does"
-    else:
-        yield "seeds are those that the analysis is tuned on. Figures about synthetic scenes say how the analysis does"
-    yield "on what the generator models, not on every house."
+    held_out = results.seed_range == "held-out"
+    yield f"Measured by `python -m tests.evaluation --seed-range {results.seed_range} --scenes {len(scenes)}`: synthetic"
+    yield f"seeds {results.first_seed} to {last}, drawn by `tests/synthetic` with exact truth; half of them are sound."
+    yield f"These seeds were {'not used while' if held_out else 'the ones on which'} the analysis was tuned. Figures about"
+    yield "synthetic scenes say how the analysis does on what the generator models, not on every house."
     yield ""
     yield "| promise | target | measured | |"
     yield "|---|---|---|---|"
@@ -255,7 +253,7 @@ def _pictures(rows: list[PictureRow]) -> Iterable[str]:
         yield "Skipped: no folder of real pictures was given (`--pictures` or `THERMAL_PICTURES`)."
         yield ""
         return
-    yield "| picture | shows | said | findings | at the spot | palette | explained | confidence | spot error | to flyr |"
+    yield "| picture | shows | said | findings | at spot | palette | explained | confidence | spot error | to flyr |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
     for row in rows:
         spot = "–" if row.spot_error is None else f"{row.spot_error:.2f} °C"
@@ -274,7 +272,7 @@ def _pictures(rows: list[PictureRow]) -> Iterable[str]:
 def _speed(speed: Speed) -> Iterable[str]:
     yield "## Time and memory"
     yield ""
-    yield f"A 12-megapixel colour photo and a 1440×1080 thermal picture, one thread: {speed.total:.0f} ms in the median."
+    yield f"A 12-megapixel colour photo and a 1440×1080 thermal picture on one thread: median {speed.total:.0f} ms."
     yield f"Peak memory {speed.peak_memory:.0f} MB, of which {speed.idle_memory:.0f} MB before the first photo."
     yield ""
     yield "| stage | ms per submission |"
@@ -288,7 +286,7 @@ def _failures(scenes: list[Outcome]) -> Iterable[str]:
     wrong = [outcome for outcome in scenes if failed(outcome)]
     yield f"## Failures ({len(wrong)} of {len(scenes)} winter scenes)"
     yield ""
-    yield "Every scene whose severity is not exact, whose gravest defect is missed, or that is sound and called leaking."
+    yield "Scenes whose severity is not exact, or whose gravest defect is missed."
     yield ""
     yield "| seed | scene | truth | said | found | IoU | true kWh/month | said | range |"
     yield "|---|---|---|---|---|---|---|---|---|"
