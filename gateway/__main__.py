@@ -1,0 +1,20 @@
+"""``python -m gateway``: serve until SIGTERM or Ctrl-C."""
+
+from gateway.app import SERVICE, create_app
+from gateway.settings import GatewaySettings
+from services.chassis.logs import configure_logs
+from services.chassis.metrics import Metrics, served
+from services.chassis.serving import Stop, bind, run, serve
+from services.chassis.settings import load
+
+
+async def _serve(stop: Stop) -> None:
+    settings = load(GatewaySettings)
+    configure_logs(SERVICE, settings.log_level, settings.log_format)
+    metrics = Metrics()
+    with served(metrics, settings.host, settings.metrics_port):
+        await serve(create_app(settings, metrics), bind(settings.host, settings.port), stop)
+
+
+if __name__ == "__main__":
+    run(_serve)

@@ -1,0 +1,92 @@
+"""Wiring of the gateway: nothing happens at import time, connections live as long as the app."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TypedDict
+
+import aiohttp
+import structlog
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from gateway import readiness
+from gateway.api import router
+from gateway.proxy import Upstream, connections
+from gateway.routes import forwarding_routes
+from gateway.settings import GatewaySettings
+from services.chassis.access import Access
+from services.chassis.documents import CachedDocument
+from services.chassis.health import Checks, health_router
+from services.chassis.identity import AccessTokens, Bearers, GoogleTokens
+from services.chassis.metrics import Metrics
+from services.chassis.problems import install_problems
+from services.chassis.requests import RequestScope
+
+log = structlog.get_logger(__name__)
+
+SERVICE = "gateway"
+JWKS_PATH = "/.well-known/jwks.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The services behind the gateway, each an ASGI app whose lifespan somebody else looks after."""
+
+    auth: ASGIApp
+    tasks: ASGIApp
+
+
+class State(TypedDict):
+    """What lives as long as the app."""
+
+    auth: ASGIApp
+    tasks: ASGIApp
+    access: Access
+    checks: Checks
+
+
+def create_app(settings: GatewaySettings, metrics: Metrics, services: Services | None = None) -> FastAPI:
+    """The gateway as an ASGI app.
+
+    ``services`` are in the same process; without them requests go to AUTH_URL and TASKS_URL.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        if settings.auth_mode == "legacy":
+            log.warning("AUTH_MODE=legacy: requests without a token are let in, and the user id they name is trusted")
+        async with connections() as http, aiohttp.ClientSession() as keys:
+            behind = services or Services(
+                Upstream("auth", settings.auth_url, http), Upstream("tasks", settings.tasks_url, http)
+            )
+            bearers = Bearers(
+                AccessTokens(CachedDocument(settings.auth_url + JWKS_PATH, keys)),
+                GoogleTokens(CachedDocument(settings.google_certs_url, keys), settings.google_client_ids),
+            )
+            yield State(
+                auth=behind.auth,
+                tasks=behind.tasks,
+                access=Access(bearers, settings.auth_mode),
+                checks={
+                    "auth": partial(readiness.ask, behind.auth),
+                    "tasks": partial(readiness.ask, behind.tasks),
+                },
+            )
+
+    app = FastAPI(
+        title="Home energy audit",
+        version="1.0.0",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    app.include_router(router)
+    app.include_router(health_router())
+    app.router.routes.extend(forwarding_routes(settings.max_upload_bytes))
+    install_problems(app)
+    app.add_middleware(RequestScope, service=SERVICE, metrics=metrics)
+    return app

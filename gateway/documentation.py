@@ -1,0 +1,159 @@
+"""The documentation of the public API: what the services document about themselves, as the public sees it."""
+
+import json
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import contracts
+from contracts.public import Problem
+from gateway.routes import PUBLIC_ROUTES, PublicRoute
+
+COMMITTED = Path(contracts.__file__).parent / "openapi.yaml"
+
+_OWN_PATHS = ("/", "/auth/", "/leakage/")
+_SCHEMA_REF = "#/components/schemas/"
+_DESCRIPTION = """\
+How badly a window, door or wall leaks, what that costs, and what to do about it.
+
+Sign in with `POST /auth/login`, submit a colour and a thermal photo with `POST /leakage/detect_leak`, and ask
+`GET /leakage/detect_leak/{job_id}` every two seconds until the job is `done` or has ended in an `error`.
+
+Routes with a lock need `Authorization: Bearer <token>`: the `access_token` of the sign-in, or a Google ID token.
+(A backend that runs with `AUTH_MODE=legacy` also takes requests without the header.) Errors are
+[problem details](https://www.rfc-editor.org/rfc/rfc9457); their `detail` is meant for the person at the phone.
+"""
+# What the gateway may answer in a service's place: status, meaning, headers.
+_ANY = {
+    "500": ("Something went wrong on our side", ()),
+    "502": ("A service gave no proper answer", ()),
+    "503": ("A service is briefly unavailable", ("Retry-After",)),
+    "504": ("A service took too long to answer", ()),
+}
+_WITH_BODY = {"408": ("The body came too slowly", ()), "413": ("The body is too large", ())}
+_WITH_TOKEN = {
+    "400": ("The request cannot be understood", ()),
+    "401": ("No good token", ("WWW-Authenticate",)),
+}
+_HEADERS = {
+    "Retry-After": {"description": "seconds to wait before trying again", "schema": {"type": "integer"}},
+    "WWW-Authenticate": {"description": "`Bearer`", "schema": {"type": "string"}},
+}
+
+
+def committed_openapi() -> bytes:
+    """The committed document as JSON."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    with COMMITTED.open("rb") as file:
+        return json.dumps(yaml.load(file, loader)).encode()  # noqa: S506 - either is a safe loader
+
+
+def merged_openapi(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The public API as one OpenAPI document.
+
+    ``documents``: those of the services, in any order, and last the gateway's own. Raises :class:`ValueError` when a
+    public route is documented nowhere or twice, or when two documents mean different things by one schema's name.
+    """
+    *services, own = documents
+    paths: dict[str, dict[str, Any]] = {}
+    for public in PUBLIC_ROUTES:
+        operation = _documented(public, services)
+        for index, path in enumerate(public.paths):
+            paths.setdefault(path, {})[public.method.lower()] = _public(operation, public, bare=index > 0)
+    for path in _OWN_PATHS:
+        for method, operation in own["paths"][path].items():
+            paths.setdefault(path, {})[method] = _with_problems(deepcopy(operation), {"500": _ANY["500"]})
+    return {
+        "openapi": own["openapi"],
+        "info": {**own["info"], "description": _DESCRIPTION},
+        "paths": paths,
+        "components": {
+            "schemas": _needed(paths, _schemas(documents)),
+            "securitySchemes": {"Bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def _documented(public: PublicRoute, documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    found: list[dict[str, Any]] = [
+        operation
+        for document in documents
+        if (operation := document["paths"].get(public.path, {}).get(public.method.lower())) is not None
+    ]
+    if len(found) != 1:
+        raise ValueError(f"{public.method} {public.path} is documented {len(found)} times")
+    return found[0]
+
+
+def _public(operation: dict[str, Any], public: PublicRoute, *, bare: bool) -> dict[str, Any]:
+    operation = deepcopy(operation)
+    operation["operationId"] = f"{public.name}_bare" if bare else public.name
+    operation.setdefault("tags", [public.service])
+    operation.pop("security", None)
+    added = dict(_ANY)
+    if public.needs_token:
+        operation["security"] = [{"Bearer": []}]
+        added |= _WITH_TOKEN
+    if public.method == "POST":
+        added |= _WITH_BODY
+    if bare:
+        note = f"The same as `{public.method} {public.paths[0]}`."
+        operation["description"] = f"{note}\n\n{operation['description']}" if operation.get("description") else note
+    return _with_problems(operation, added)
+
+
+def _with_problems(operation: dict[str, Any], added: dict[str, tuple[str, tuple[str, ...]]]) -> dict[str, Any]:
+    """With ``added``, and every error in the one form in which errors are answered."""
+    responses = operation["responses"]
+    for status, (meaning, headers) in added.items():
+        response = responses.setdefault(status, {"description": meaning})
+        if headers:
+            response.setdefault("headers", {}).update({name: deepcopy(_HEADERS[name]) for name in headers})
+    for status, response in responses.items():
+        if status.startswith(("4", "5")):
+            examples: dict[str, Any] = {}
+            for media in response.get("content", {}).values():
+                examples |= {key: media[key] for key in ("example", "examples") if key in media}
+            problem = {"schema": {"$ref": _SCHEMA_REF + "Problem"}, **examples}
+            response["content"] = {"application/problem+json": problem}
+    operation["responses"] = dict(sorted(responses.items()))
+    return operation
+
+
+def _schemas(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    problem = Problem.model_json_schema(ref_template=_SCHEMA_REF + "{model}")
+    schemas: dict[str, Any] = {}
+    for document in documents:
+        for name, schema in document.get("components", {}).get("schemas", {}).items():
+            if schemas.setdefault(name, schema) != schema:
+                raise ValueError(f"two schemas are named {name}")
+    return {**schemas, "Problem": problem}
+
+
+def _needed(paths: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    """Those of ``schemas`` that ``paths`` refer to, directly or through others: internal ones stay inside."""
+    needed: dict[str, Any] = {}
+    waiting = list(_references(paths))
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            if name not in schemas:
+                raise ValueError(f"there is no schema {name}")
+            needed[name] = schemas[name]
+            waiting.extend(_references(schemas[name]))
+    return dict(sorted(needed.items()))
+
+
+def _references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        reference = node.get("$ref")
+        if isinstance(reference, str) and reference.startswith(_SCHEMA_REF):
+            yield reference.removeprefix(_SCHEMA_REF)
+        for value in node.values():
+            yield from _references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _references(value)

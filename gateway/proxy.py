@@ -1,0 +1,195 @@
+"""A service behind the gateway as an ASGI app: requests and answers stream through, chunk by chunk.
+
+Both directions wait for the slower side, so that a body occupies a few buffers however large it is. Time is charged
+to whom it belongs: while the client sends or reads, the service's clock stands still.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from string import punctuation
+from urllib.parse import quote
+
+import aiohttp
+import structlog
+from starlette.types import Receive, Scope, Send
+from yarl import URL
+
+from gateway.limits import declared_length
+from services.chassis.problems import RETRY_AFTER_SECONDS, problem_response
+
+log = structlog.get_logger(__name__)
+
+# RFC 9110, 7.6.1, and their older kin: they speak about one connection, not about the message.
+_HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_NOT_FORWARDED = _HOP_BY_HOP | {b"host", b"expect"}  # the host is the service's; the server has dealt with Expect
+_NOT_RELAYED = _HOP_BY_HOP | {b"date", b"server"}  # our own server dates its answers
+_AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # aiohttp's additions: not the client's words
+
+IDLE_SECONDS = 30.0  # shorter than the services keep an idle connection, so that we seldom meet a closed one
+MOST_CONNECTIONS = 1024  # to all services together; beyond it a request waits as for a connection
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds that a service is given."""
+
+    connect: float = 2.0  # to accept a connection
+    answer: float = 30.0  # to read on, to begin its answer, to go on with it
+    whole: float = 600.0  # from the request to the end of the answer, whoever is slow
+
+
+def connections() -> aiohttp.ClientSession:
+    """The pool of connections to the services, to be closed by its owner.
+
+    Nothing in it is clever on a client's behalf: no cookies, no redirects, no decompression, no header added.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, keepalive_timeout=IDLE_SECONDS),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        skip_auto_headers=_AUTOMATIC,
+    )
+
+
+class CutOffError(Exception):
+    """The body ends before its end: the client left, or was refused."""
+
+
+class _Upload:
+    """A request's body on its way to the service."""
+
+    def __init__(self, receive: Receive, answer_seconds: float) -> None:
+        self._receive = receive
+        self._answer_seconds = answer_seconds
+        self.cut_off = False
+
+    async def chunks(self, clock: asyncio.Timeout) -> AsyncIterator[bytes]:
+        """The body, chunk by chunk. Raises :class:`CutOffError`, at which aiohttp closes the connection.
+
+        Merely ending would end the body in good order, and half a submission would look like a whole one.
+        """
+        loop = asyncio.get_running_loop()
+        more = True
+        while more:
+            clock.reschedule(None)
+            message = await self._receive()
+            clock.reschedule(loop.time() + self._answer_seconds)
+            if message["type"] == "http.disconnect":
+                self.cut_off = True
+                raise CutOffError
+            more = message.get("more_body", False)
+            if message.get("body"):
+                yield message["body"]
+
+
+class Upstream:
+    """An ASGI app that answers what the service at ``url`` answers to the same request.
+
+    A service that cannot be reached is answered for with 503, one that is silent with 504, one that speaks no proper
+    HTTP with 502. When it fails after its answer has begun, the client's connection is cut off.
+    """
+
+    def __init__(self, name: str, url: str, http: aiohttp.ClientSession, patience: Patience | None = None) -> None:
+        self._name = name
+        self._url = url
+        self._http = http
+        self._patience = patience or Patience()
+        self._timeout = aiohttp.ClientTimeout(total=self._patience.whole, connect=self._patience.connect)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+        upload = _Upload(receive, self._patience.answer) if declared_length(scope["headers"]) != 0 else None
+        failure: Exception
+        try:
+            # It goes off while the service owes us something, and stands still while the client does.
+            async with asyncio.timeout(self._patience.answer) as clock:
+                async with self._http.request(
+                    scope["method"],
+                    self._address(scope),
+                    headers=_forwarded(scope["headers"]),
+                    data=upload.chunks(clock) if upload else None,
+                    allow_redirects=False,
+                    timeout=self._timeout,
+                ) as response:
+                    begun = True
+                    await self._relay(response, send, clock)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            failure, status = error, 503
+        except TimeoutError as error:
+            failure, status = error, 504
+        except (aiohttp.ClientError, OSError) as error:
+            failure, status = error, 502
+        else:
+            return
+        if upload and upload.cut_off:
+            return  # nobody is left to answer
+        log.warning("a service failed to answer", upstream=self._name, error=type(failure).__name__, begun=begun)
+        if not begun:
+            # An answer that has begun is left unfinished instead: the server then cuts the client's connection.
+            headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
+            await problem_response(status, _FAILURES[status], headers)(scope, receive, send)
+
+    def _address(self, scope: Scope) -> URL:
+        address = self._url + scope["raw_path"].decode("ascii")
+        if scope["query_string"]:
+            # What is already encoded stays as it is; what should have been is.
+            address += "?" + quote(scope["query_string"], safe=punctuation)
+        return URL(address, encoded=True)
+
+    async def _relay(self, response: aiohttp.ClientResponse, send: Send, clock: asyncio.Timeout) -> None:
+        loop = asyncio.get_running_loop()
+        named = _named_in_connection(response.raw_headers)
+        await send(
+            {
+                "type": "http.response.start",
+                "status": response.status,
+                "headers": [
+                    (lower, value)
+                    for name, value in response.raw_headers
+                    if (lower := name.lower()) not in _NOT_RELAYED and lower not in named
+                ],
+            }
+        )
+        more = True
+        while more:
+            clock.reschedule(loop.time() + self._patience.answer)
+            chunk = await response.content.readany()
+            clock.reschedule(None)
+            more = not response.content.at_eof()
+            await send({"type": "http.response.body", "body": chunk, "more_body": more})
+
+
+_FAILURES = {
+    502: "The service gave no proper answer. Please try again in a few seconds.",
+    503: "The service is briefly unavailable. Please try again in a few seconds.",
+    504: "The service took too long to answer. Please try again in a few seconds.",
+}
+
+
+def _forwarded(headers: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    named = _named_in_connection(headers) - {b"content-length"}  # it is about the message whatever the client says
+    return [
+        # aiohttp writes UTF-8, which keeps ASCII and UTF-8 values as they came.
+        (name.decode("latin-1"), value.decode("utf-8", "replace"))
+        for name, value in headers
+        if name not in _NOT_FORWARDED and name not in named
+    ]
+
+
+def _named_in_connection(headers: "list[tuple[bytes, bytes]] | tuple[tuple[bytes, bytes], ...]") -> set[bytes]:
+    return {
+        token.strip().lower() for name, value in headers if name.lower() == b"connection" for token in value.split(b",")
+    }

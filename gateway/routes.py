@@ -1,0 +1,129 @@
+"""The public routes: what is forwarded, to whom, and under which conditions. Nothing else ever is."""
+
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote
+
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.access import Authenticated
+from gateway.limits import BodyLimits, Limited
+from services.chassis.correlation import traceparent
+from services.chassis.problems import problem_response
+
+ServiceName = Literal["auth", "tasks"]
+
+IDLE_SECONDS = 30.0
+JSON_BYTES = 64 * 2**10
+JSON_SECONDS = 60.0
+UPLOAD_SECONDS = 300.0  # the app itself gives up after 20
+
+
+@dataclass(frozen=True, slots=True)
+class PublicRoute:
+    """A route of a service, and the paths under which the public reaches it (the first is the one to recommend)."""
+
+    name: str
+    method: Literal["GET", "POST"]
+    paths: tuple[str, ...]
+    service: ServiceName
+    path: str
+    needs_token: bool = True
+    takes_photos: bool = False
+
+
+PUBLIC_ROUTES = (
+    PublicRoute("login", "POST", ("/auth/login", "/login"), "auth", "/login", needs_token=False),
+    PublicRoute("update_profile", "POST", ("/auth/update_profile", "/update_profile"), "auth", "/update_profile"),
+    PublicRoute("read_profile", "GET", ("/v1/profile",), "auth", "/v1/profile"),
+    PublicRoute("submit", "POST", ("/leakage/detect_leak", "/detect_leak"), "tasks", "/detect_leak", takes_photos=True),
+    PublicRoute(
+        "follow_job",
+        "GET",
+        ("/leakage/detect_leak/{job_id}", "/detect_leak/{job_id}"),
+        "tasks",
+        "/detect_leak/{job_id}",
+    ),
+    PublicRoute("list_tasks", "GET", ("/v1/tasks",), "tasks", "/v1/tasks"),
+    PublicRoute("read_task", "GET", ("/v1/tasks/{task_id}",), "tasks", "/v1/tasks/{task_id}"),
+    PublicRoute(
+        "read_photo",
+        "GET",
+        ("/v1/tasks/{task_id}/photos/{photo_id}",),
+        "tasks",
+        "/v1/tasks/{task_id}/photos/{photo_id}",
+    ),
+    PublicRoute("read_keys", "GET", ("/.well-known/jwks.json",), "auth", "/.well-known/jwks.json", needs_token=False),
+)
+
+
+def forwarding_routes(max_upload_bytes: int) -> list[Route]:
+    """:data:`PUBLIC_ROUTES` for a router; a submission may have ``max_upload_bytes``, any other body 64 KiB."""
+    routes = []
+    for public in PUBLIC_ROUTES:
+        app: ASGIApp = Forwarded(public.service, public.path)
+        if public.needs_token:
+            app = Authenticated(app)
+        limits = (
+            BodyLimits(max_upload_bytes, IDLE_SECONDS, UPLOAD_SECONDS)
+            if public.takes_photos
+            else BodyLimits(JSON_BYTES, IDLE_SECONDS, JSON_SECONDS)
+        )
+        for path in public.paths:
+            route = Route(path, Limited(app, limits), methods=[public.method], name=public.name)
+            route.methods = {public.method}  # Starlette adds HEAD, which no service answers
+            routes.append(route)
+    return routes
+
+
+class Forwarded:
+    """An ASGI app that hands a request to a service under the path that the service knows.
+
+    The service, one of the ASGI apps in the lifespan state, sees a request of its own: nothing that this process
+    noted about it, and no header in which a client could claim what only we may say.
+    """
+
+    def __init__(self, service: ServiceName, path: str) -> None:
+        self._service = service
+        self._path = path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        params: dict[str, str] = scope["path_params"]
+        if not {".", ".."}.isdisjoint(params.values()):
+            # No id looks like this, but an HTTP client or server on the way may take it for a step in the path.
+            await problem_response(404, "Not Found")(scope, receive, send)
+            return
+        raw_path = self._path.format(**{name: quote(value, safe="") for name, value in params.items()})
+        service: ASGIApp = scope["state"][self._service]
+        await service(
+            {
+                "type": "http",
+                "asgi": scope["asgi"],
+                "http_version": scope["http_version"],
+                "method": scope["method"],
+                "scheme": scope["scheme"],
+                "server": scope.get("server"),
+                "client": scope.get("client"),
+                "root_path": "",
+                "path": self._path.format(**params),
+                "raw_path": raw_path.encode("ascii"),
+                "query_string": scope["query_string"],
+                "headers": _own_headers(scope["headers"]),
+            },
+            receive,
+            send,
+        )
+
+
+def _own_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Without ``X-…`` and ``Forwarded``, in which proxies speak to the servers behind them; with our trace."""
+    kept = [
+        (name, value)
+        for name, value in headers
+        if not name.startswith(b"x-") and name not in (b"forwarded", b"traceparent", b"tracestate")
+    ]
+    parent = traceparent()
+    if parent:
+        kept.append((b"traceparent", parent.encode()))
+    return kept
