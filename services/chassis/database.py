@@ -187,7 +187,7 @@ class Database:
 
     async def _create_database(self) -> None:
         name = self.url.database or DEFAULT_DATABASE
-        server = create_async_engine(self.url.set(database=None), isolation_level="AUTOCOMMIT")
+        server = create_async_engine(self.url.set(database=""), isolation_level="AUTOCOMMIT")
         try:
             async with server.connect() as connection:
                 quoted = connection.dialect.identifier_preparer.quote_identifier(name)
