@@ -2,6 +2,7 @@
 
 from gateway.app import SERVICE, create_app
 from gateway.settings import GatewaySettings
+from services.chassis.access import warn_of_legacy
 from services.chassis.logs import configure_logs
 from services.chassis.metrics import Metrics, served
 from services.chassis.serving import Stop, bind, run, serve
@@ -11,6 +12,7 @@ from services.chassis.settings import load
 async def _serve(stop: Stop) -> None:
     settings = load(GatewaySettings)
     configure_logs(SERVICE, settings.log_level, settings.log_format)
+    warn_of_legacy(settings.auth_mode)
     metrics = Metrics()
     with served(metrics, settings.host, settings.metrics_port):
         await serve(create_app(settings, metrics), bind(settings.host, settings.port), stop)

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TypedDict
 
 import aiohttp
-import structlog
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
@@ -23,8 +22,6 @@ from services.chassis.identity import AccessTokens, Bearers, GoogleTokens
 from services.chassis.metrics import Metrics
 from services.chassis.problems import install_problems
 from services.chassis.requests import RequestScope
-
-log = structlog.get_logger(__name__)
 
 SERVICE = "gateway"
 JWKS_PATH = "/.well-known/jwks.json"
@@ -55,8 +52,6 @@ def create_app(settings: GatewaySettings, metrics: Metrics, services: Services |
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        if settings.auth_mode == "legacy":
-            log.warning("AUTH_MODE=legacy: requests without a token are let in, and the user id they name is trusted")
         async with connections() as http, aiohttp.ClientSession() as keys:
             behind = services or Services(
                 Upstream("auth", settings.auth_url, http), Upstream("tasks", settings.tasks_url, http)

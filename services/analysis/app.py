@@ -38,7 +38,7 @@ def make_analyser(settings: AnalysisSettings) -> tuple[Analyser, int]:
     # Imported only when used: it brings the numeric libraries.
     from services.analysis.thermography.analyser import ThermographyAnalyser
 
-    analyser = ThermographyAnalyser(workers=settings.analysis_workers, seconds=settings.analysis_seconds)
+    analyser = ThermographyAnalyser(settings.analysis_workers, settings.analysis_seconds)
     # One more than there are workers: its photos are fetched while they compute.
     return analyser, settings.analysis_workers + 1
 

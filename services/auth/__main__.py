@@ -2,6 +2,7 @@
 
 from services.auth.app import MIGRATIONS, SERVICE, create_app
 from services.auth.settings import AuthSettings
+from services.chassis.access import warn_of_legacy
 from services.chassis.command_line import Commands, command_line
 from services.chassis.database import Database
 from services.chassis.logs import configure_logs
@@ -16,6 +17,7 @@ from services.chassis.settings import load
 async def _serve(stop: Stop) -> None:
     settings = load(AuthSettings)
     configure_logs(SERVICE, settings.log_level, settings.log_format)
+    warn_of_legacy(settings.auth_mode)
     metrics = Metrics()
     app = create_app(settings, metrics, lambda: RabbitBroker(settings.rabbitmq_url, metrics, SERVICE))
     with served(metrics, settings.host, settings.metrics_port):

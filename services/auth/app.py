@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypedDict
 
 import aiohttp
-import structlog
 from fastapi import FastAPI
 
 from services.auth.api import router
@@ -28,8 +27,6 @@ from services.chassis.outbox import Outbox, Relay
 from services.chassis.problems import install_problems
 from services.chassis.requests import RequestScope
 
-log = structlog.get_logger(__name__)
-
 SERVICE = "auth"
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -49,8 +46,6 @@ def create_app(settings: AuthSettings, metrics: Metrics, make_broker: Callable[[
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        if settings.auth_mode == "legacy":
-            log.warning("AUTH_MODE=legacy: requests without a token are let in, and the user id they name is trusted")
         async with AsyncExitStack() as stack:
             database = Database(settings.sql_url)
             stack.push_async_callback(database.close)

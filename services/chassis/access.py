@@ -6,13 +6,22 @@ they name, because the published app sends no token; a token that is sent must b
 
 from dataclasses import dataclass
 
+import structlog
 from starlette.requests import Request
 
 from services.chassis.identity import Bearers, Identity, InvalidTokenError, KeysUnavailableError
 from services.chassis.problems import Problem, unavailable
 from services.chassis.settings import AuthMode
 
+log = structlog.get_logger(__name__)
+
 BEARER = {"WWW-Authenticate": "Bearer"}
+
+
+def warn_of_legacy(mode: AuthMode) -> None:
+    """Say at the start of a process what its mode gives up."""
+    if mode == "legacy":
+        log.warning("AUTH_MODE=legacy: requests without a token are let in, and the user id they name is trusted")
 
 
 @dataclass(frozen=True, slots=True)

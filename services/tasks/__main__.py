@@ -1,6 +1,7 @@
 """``python -m services.tasks``: serve, ``migrate``, or look after dead letters."""
 
 from contracts.topology import TASKS_PROFILES, TASKS_RESULTS
+from services.chassis.access import warn_of_legacy
 from services.chassis.command_line import Commands, command_line
 from services.chassis.database import Database
 from services.chassis.logs import configure_logs
@@ -19,6 +20,7 @@ from services.tasks.settings import TasksSettings
 async def _serve(stop: Stop) -> None:
     settings = load(TasksSettings)
     configure_logs(SERVICE, settings.log_level, settings.log_format)
+    warn_of_legacy(settings.auth_mode)
     metrics = Metrics()
     app = create_app(
         settings,

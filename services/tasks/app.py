@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypedDict
 
 import aiohttp
-import structlog
 from fastapi import FastAPI
 
 from contracts.topology import TASKS_PROFILES, TASKS_RESULTS
@@ -33,8 +32,6 @@ from services.tasks.store import TaskStore
 from services.tasks.sweeper import Sweeper
 from services.tasks.uploads import Limits
 
-log = structlog.get_logger(__name__)
-
 SERVICE = "tasks"
 MIGRATIONS = Path(__file__).parent / "migrations"
 CONCURRENCY = 8  # events at a time; each holds one connection to the database
@@ -59,8 +56,6 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        if settings.auth_mode == "legacy":
-            log.warning("AUTH_MODE=legacy: requests without a token are let in, and the user id they name is trusted")
         async with AsyncExitStack() as stack:
             database = Database(settings.sql_url)
             stack.push_async_callback(database.close)

@@ -106,10 +106,9 @@ class _Reader:
             async for data in request.stream():
                 for event in parser.parse(data) if data else ():
                     await self._take(event)
+            parser.close()  # raises when the end of the form is missing
         except MultipartError as error:
             raise Problem(400, BROKEN) from error
-        if not parser.closed:
-            raise Problem(400, BROKEN)
 
     async def _take(self, event: MultipartSegment | bytes | bytearray | None) -> None:
         if isinstance(event, MultipartSegment):

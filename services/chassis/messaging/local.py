@@ -68,12 +68,16 @@ class LocalBroker:
         self._path = path
         self._metrics = metrics
         self._connection: aiosqlite.Connection | None = None
+        self._users = 0
         self._news = {subscription.queue: asyncio.Event() for subscription in SUBSCRIPTIONS}
         self._loops: list[asyncio.Task[None]] = []
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Open the file; deliveries that a killed process held are free again."""
+        self._users += 1
+        if self._connection is not None:
+            return
         try:
             self._connection = await aiosqlite.connect(self._path, isolation_level=None)
             await self._connection.executescript(_SCHEMA)
@@ -183,8 +187,9 @@ class LocalBroker:
         await asyncio.gather(*rest, return_exceptions=True)
 
     async def close(self) -> None:
-        """Close the file."""
-        if self._connection is not None:
+        """Close the file, when the last of the services that share this broker does."""
+        self._users = max(0, self._users - 1)
+        if self._connection is not None and not self._users:
             await self._connection.close()
             self._connection = None
 

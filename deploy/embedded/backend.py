@@ -1,0 +1,110 @@
+"""The four services, wired into one process."""
+
+import base64
+import fcntl
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.types import ASGIApp
+
+from deploy.embedded.issuer import CLIENT_ID, create_issuer, new_key
+from deploy.embedded.settings import EmbeddedSettings
+from gateway.app import Services
+from gateway.app import create_app as create_gateway
+from gateway.settings import GatewaySettings
+from services.analysis.app import create_app as create_analysis
+from services.analysis.settings import AnalysisSettings
+from services.auth.app import create_app as create_auth
+from services.auth.settings import AuthSettings
+from services.chassis.messaging.local import LocalBroker
+from services.chassis.metrics import Metrics
+from services.chassis.serving import bind, listening, running
+from services.chassis.settings import load
+from services.chassis.startup import StartupError
+from services.tasks.app import create_app as create_tasks
+from services.tasks.photos.files import FilePhotos
+from services.tasks.settings import TasksSettings
+
+
+@asynccontextmanager
+async def backend(settings: EmbeddedSettings, metrics: Metrics) -> AsyncIterator[ASGIApp]:
+    """Start everything; inside, the gateway as an ASGI app that is ready to be served.
+
+    Raises :class:`StartupError` when the data folder cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        data = stack.enter_context(_own(settings.data_dir))
+        # What services say to each other over HTTP goes through an address that only this process knows.
+        sock = bind("127.0.0.1", 0)
+        stack.callback(sock.close)
+        inside = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        issuer = create_issuer(_kept(data / "issuer.pem", new_key))
+        google = {
+            "auth_mode": settings.mode,
+            "google_client_ids": settings.google_client_ids or (CLIENT_ID,),
+            **({} if settings.google_client_ids else {"google_certs_url": f"{inside}/dev/certs"}),
+        }
+        between = {
+            "rabbitmq_url": "in-process",
+            "service_token": secrets.token_hex(32),
+            "auth_url": f"{inside}/auth",
+            "tasks_url": f"{inside}/tasks",
+        }
+        seed = _kept(data / "access-token.key", lambda: base64.b64encode(secrets.token_bytes(32)))
+        auth_settings = load(
+            AuthSettings, **google, **between, sql_url=_sqlite(data / "auth.sqlite3"), access_token_keys=seed.decode()
+        )
+        tasks_settings = load(
+            TasksSettings, **google, **between, sql_url=_sqlite(data / "tasks.sqlite3"), mongo_url="files"
+        )
+        gateway_settings = load(GatewaySettings, **google, **between)
+        broker = LocalBroker(data / "events.sqlite3", metrics)
+
+        auth = await stack.enter_async_context(running(create_auth(auth_settings, metrics, lambda: broker)))
+        tasks = await stack.enter_async_context(
+            running(create_tasks(tasks_settings, metrics, lambda: broker, lambda: FilePhotos(data / "photos")))
+        )
+        routes = [Mount("/auth", auth), Mount("/tasks", tasks), Mount("/dev", issuer)]
+        await stack.enter_async_context(listening(Starlette(routes=routes), sock))
+        await stack.enter_async_context(
+            running(create_analysis(load(AnalysisSettings, **between), metrics, lambda: broker))
+        )
+        gateway = create_gateway(gateway_settings, metrics, Services(auth=auth, tasks=tasks))
+        if not settings.google_client_ids:
+            gateway.mount("/dev", issuer)
+        yield await stack.enter_async_context(running(gateway))
+
+
+@contextmanager
+def _own(folder: Path) -> Iterator[Path]:
+    """The data folder, for this process alone."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise StartupError(f"Cannot use the data folder {folder}: {error.strerror}. Set DATA_DIR.") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StartupError(
+                f"Another backend is using the data folder {folder}. Stop it, or set DATA_DIR."
+            ) from None
+        yield folder.resolve()
+
+
+def _kept(path: Path, make: Callable[[], bytes]) -> bytes:
+    """A secret that is made once and kept, readable by its owner only."""
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(make())
+    return path.read_bytes()
+
+
+def _sqlite(path: Path) -> str:
+    return f"sqlite:///{path}"

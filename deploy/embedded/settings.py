@@ -1,0 +1,37 @@
+"""What the embedded backend can be told. The services' own settings (``MAX_PHOTOS``, …) hold here too."""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from services.chassis.settings import AuthMode, CommaSeparated, Port, ServiceSettings
+
+
+class EmbeddedSettings(ServiceSettings):
+    """The embedded backend's environment."""
+
+    port: Port = Field(8000, description="port to listen on")
+    log_format: Literal["json", "console"] = Field("console", description="one JSON object a line, or coloured text")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("warning", description="least level that is logged")
+    data_dir: Path = Field(Path(".data"), description="folder for everything that is kept")
+    auth_mode: AuthMode | None = Field(
+        None, description="by default `legacy` when HOST is a loopback address, otherwise `required`"
+    )
+    google_client_ids: CommaSeparated = Field(
+        (), description="sign in with Google; without it a development issuer signs, for callers on this machine only"
+    )
+
+    @property
+    def mode(self) -> AuthMode:
+        """The mode in force: without a token nobody gets in from another machine, unless somebody says so."""
+        return self.auth_mode or ("legacy" if is_loopback(self.host) else "required")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches ``host``."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
