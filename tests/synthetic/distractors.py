@@ -97,13 +97,11 @@ def person(rng: Rng, plane: Plane, room: float) -> Distractor:
     x0 = rng.choice([rng.uniform(0.02, 0.25), rng.uniform(0.75, 0.98)]) * plane.width
     top = rng.uniform(0.05, 0.5) * plane.height
     skin, cloth = rng.uniform(32.5, 34.5), room + rng.uniform(4, 8)
-    arms = [(x0 + side * 0.25, top + 0.62, 0.06, 0.36, cloth + 1) for side in (-1, 1)]
-    legs, torso, head = (
-        (x0, top + 1.2, 0.11, 0.5, cloth),
-        (x0, top + 0.6, 0.24, 0.42, cloth),
-        (x0, top + 0.12, 0.095, 0.13, skin),
-    )
-    parts = [legs, *arms, torso, head]
+    legs = [(x0 + side * 0.09, top + 1.35, 0.085, 0.5, cloth - 1) for side in (-1, 1)]
+    arms = [(x0 + side * 0.22, top + 0.6, 0.05, 0.3, cloth + 1) for side in (-1, 1)]
+    hands = [(x0 + side * 0.24, top + 0.9, 0.04, 0.06, skin - 1) for side in (-1, 1)]
+    trunk = [(x0, top + 0.42, 0.22, 0.14, cloth), (x0, top + 0.7, 0.17, 0.36, cloth)]
+    parts = [*legs, *arms, *hands, *trunk, (x0, top + 0.27, 0.05, 0.08, skin), (x0, top + 0.12, 0.085, 0.12, skin)]
     covered, temperature = _body(plane, parts)
     temperature += covered * 0.8 * soft_noise(rng, plane.shape, 25)
     return Distractor(

@@ -2,7 +2,8 @@
 
 Written independently of the analysis. Sources: surface resistance EN ISO 6946; leakage flow by Sherman and Grimsrud as
 in ASHRAE Fundamentals; glazing U-values as in the design figures (single 0.879, double 0.58 Btu/h·ft²·°F); decay of
-plane and round jets after the usual textbook forms (velocity ~ x^-1/2 and ~ x^-1 behind a core of six widths).
+plane and round jets after the usual textbook forms (velocity ~ x^-1/2 and ~ x^-1 behind a core of some widths). The
+reach of a jet along a wall before it lifts off, and the speed of the air, are estimates.
 """
 
 import numpy as np
@@ -67,9 +68,9 @@ def jet_cooling(distance: Field, width: Field, speed: float) -> Field:
     ``distance`` from the crack and ``width`` of the crack in metres (its leakage area by its length); ``speed`` of the
     air at the crack in m/s. The jet loses its cold by mixing and lifts off after some decimetres.
     """
-    cores = distance / np.maximum(6 * width, 1e-6)
+    cores = distance / np.maximum(8 * width, 1e-6)
     effectiveness = 1 / np.sqrt(1 + cores)
-    reach = 0.07 + 0.07 * np.sqrt(np.maximum(width, 0) / 0.001)
+    reach = 0.1 + 0.1 * np.sqrt(np.maximum(width, 0) / 0.001)
     effectiveness = effectiveness * np.exp(-distance / reach)
     return _taken(effectiveness, speed / np.sqrt(1 + cores)) * np.clip(width / 0.00005, 0, 1)
 

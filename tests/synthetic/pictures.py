@@ -96,6 +96,10 @@ def draw(
     if layout is Layout.ROUNDED:
         background[:] = rng.choice([0, 255, 30])
     canvas = np.ascontiguousarray(background)
+    if layout is Layout.HANDHELD and rng.random() < 0.3:  # edges of the photo are drawn into the thermal picture
+        lens = cv2.GaussianBlur(grey, (0, 0), 0.004 * max(size)).astype(np.float32)
+        edges = (grey.astype(np.float32) - lens) * rng.uniform(0.4, 0.9)
+        thermal = np.clip(thermal + np.clip(edges, -35, 35)[..., None], 0, 255).astype(np.uint8)
     if layout is Layout.BLENDED:
         share = rng.uniform(0.45, 0.65)
         thermal = np.asarray(thermal * share + canvas[y0:y1, x0:x1] * (1 - share), np.uint8)

@@ -1,7 +1,7 @@
 """One scene from one integer: what was photographed, the files that the app would send, and the truth.
 
 Odd seeds have at least one defect, even seeds none, so that half of any range is sound. Most sound scenes hold hot
-objects. A defect counts only if a good camera could see it (its peak takes a tenth of the index, it covers four
+objects. A defect counts only if a good camera could see it (its peak takes a tenth of the index, it covers eight
 thousandths of the view, it is at least ``Low``); a draw that fails this is drawn again with the next child seed.
 """
 
@@ -31,7 +31,7 @@ from tests.synthetic.pictures import (
     range_exif,
     temperature_scale,
 )
-from tests.synthetic.plane import Mask, Plane, Rect, Rng, door, wall, window
+from tests.synthetic.plane import Mask, Plane, Rect, Rng, door, soft_noise, wall, window
 
 DEGREE_DAYS = {
     "60601": 6354, "55401": 8755, "15213": 5909, "80202": 7406, "02108": 6407, "75201": 1911, "30303": 2883,
@@ -222,6 +222,7 @@ def _draw_scene(
         Condition.SUMMER: lambda: inside + rng.uniform(10, 15),
         Condition.MILD: lambda: inside - rng.uniform(3, 8),
     }.get(condition, lambda: inside - rng.uniform(12, 30))()
+    wander = rng.uniform(0.002, 0.009) * soft_noise(rng, plane.shape, 0.45 * plane.scale)
     house = House(int(rng.integers(1, 3)), int(rng.integers(2, 5)), rng.uniform(3, 5), neglected)
     flaws: list[Flaw] = []
     for maker in makers:
@@ -231,7 +232,7 @@ def _draw_scene(
         flaws.append(flaw)
     things = _things(rng, plane, inside, sound=not flaws)
 
-    clean, taken = _temperatures(plane, flaws, inside, outside, rng.uniform(0.1, 0.5), condition)
+    clean, taken = _temperatures(plane, flaws, wander, inside, outside, rng.uniform(0.1, 0.5), condition)
     visible = np.ones(plane.shape, bool)
     paint = plane.paint.copy()
     for thing in things:
@@ -341,15 +342,22 @@ def _things(rng: Rng, plane: Plane, room: float, *, sound: bool) -> list[distrac
 
 
 def _temperatures(
-    plane: Plane, flaws: list[Flaw], inside: float, outside: float, gradient: float, condition: Condition
+    plane: Plane,
+    flaws: list[Flaw],
+    wander: Field,
+    inside: float,
+    outside: float,
+    gradient: float,
+    condition: Condition,
 ) -> tuple[Field, list[Field]]:
     """Apparent surface temperatures, and the index that each flaw alone takes from them."""
     _, y = plane.grid()
+    # Rooms are never quite even: air mixes badly, furniture stood somewhere, studs behind differ.
     air = inside + gradient * (plane.height / 2 - y)
 
     def index(some: list[Flaw]) -> Field:
         conductance = plane.conductance + sum((flaw.raised for flaw in some if flaw.raised is not None), np.float32(0))
-        field = index_of(conductance, plane.resistance)
+        field = np.clip(index_of(conductance, plane.resistance) + wander, 0.02, 1.01).astype(np.float32)
         for flaw in some:
             if flaw.taken is not None:
                 field = field * (1 - flaw.taken)
@@ -377,7 +385,7 @@ def _defect(
     """A flaw as the photo shows it, or None where it can hardly be seen."""
     seen = defects.seen(drop, visible)
     whole = defects.seen(drop, np.ones_like(visible))
-    if seen.mean() < 0.004 or seen.sum() < 0.6 * whole.sum():
+    if seen.mean() < 0.008 or seen.sum() < 0.6 * whole.sum():
         return None
     peak = float(np.quantile(drop[seen], 0.98))
     if peak < 0.1:
