@@ -20,6 +20,17 @@ from tests.synthetic.scenes import Source
 
 Mask = NDArray[np.bool_]
 FOUND_IOU = 0.3
+_NO_REPORT = Report(
+    taskID="evaluation",
+    leakSeverity=Severity.UNKNOWN,
+    energyLossValue=None,
+    energyLossCost=None,
+    savingsPercent=None,
+    savingsCost=None,
+    imagePath=None,
+    thumbPath=None,
+    suggestions=(),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,7 @@ class Outcome:
     spot_error: float | None
     seconds: float
     digest: str  # of report and report image
+    crash: str | None  # what the analysis raised, if it did not end in a report
 
     @property
     def found(self) -> bool:
@@ -131,18 +143,8 @@ def evaluate(seed: int, condition: Condition, cells: Path | None) -> Outcome:
     scene = make_scene(seed, condition)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        analysis = analyse_files(
-            scene.thermal,
-            scene.colour,
-            Path(folder),
-            task_type=scene.task_type,
-            inside_f=scene.typed_inside_f,
-            outside_f=scene.typed_outside_f,
-            household=scene.household,
-        )
+        report, image, crash = _analyse(scene, Path(folder))
         seconds = time.perf_counter() - started
-        image = analysis.image.read_bytes() if analysis.image else b""
-    report = analysis.report
     masks = [finding_mask(finding, scene.thermal_picture.shape[:2]) for finding in report.findings]
     thermogram = read_thermogram(scene.thermal, inside_c=None, outside_c=None, printed_range=scene.scale)
     decoding, spot = (None, None) if scene.source is Source.RADIOMETRIC else _decoding_errors(scene, thermogram)
@@ -169,10 +171,28 @@ def evaluate(seed: int, condition: Condition, cells: Path | None) -> Outcome:
         spot_error=spot,
         seconds=seconds,
         digest=hashlib.sha256(report.model_dump_json().encode() + image).hexdigest(),
+        crash=crash,
     )
     if cells is not None:
         draw_cell(scene, outcome, masks, cells)
     return outcome
+
+
+def _analyse(scene: Scene, scratch: Path) -> tuple[Report, bytes, str | None]:
+    """Report, report image and what was raised: a crash is a result that the evaluation must show, not its end."""
+    try:
+        analysis = analyse_files(
+            scene.thermal,
+            scene.colour,
+            scratch,
+            task_type=scene.task_type,
+            inside_f=scene.typed_inside_f,
+            outside_f=scene.typed_outside_f,
+            household=scene.household,
+        )
+    except Exception as crash:  # noqa: BLE001 - whatever it is, it is counted and named
+        return _NO_REPORT, b"", f"{type(crash).__name__}: {crash}"
+    return analysis.report, analysis.image.read_bytes() if analysis.image else b"", None
 
 
 def _union(masks: list[Mask], like: Mask) -> Mask:

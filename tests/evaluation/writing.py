@@ -103,6 +103,9 @@ def promises(results: Results) -> list[Promise]:
         ),
     ]
     lines += _picture_promises(results.pictures)
+    everything = scenes + [outcome for some in results.special.values() for outcome in some]
+    crashes = sorted({outcome.crash for outcome in everything if outcome.crash})
+    lines.append(Promise("scenes on which the analysis crashed", "none", "; ".join(crashes) or "none", not crashes))
     same, of = results.same_bytes
     speed = results.speed
     lines += [
