@@ -52,8 +52,10 @@ WALL_LEAKAGE = (
 )
 
 # What a photo shows -------------------------------------------------------------------------------------------------
-WINDOW_VIEW_AREA = Constant(2.4, "m²", "estimate: a 1.6 m² window with its surround")
-DOOR_VIEW_AREA = Constant(3.0, "m²", "estimate: a 1.9 m² door with its surround")
+GLASS_EMISSIVITY = Constant(0.84, "1", "ASHRAE Fundamentals, uncoated glass; the rest is the room's mirror image", 2017)
+WINDOW_AREA = Constant(1.4, "m²", "estimate: a common window with its frame")
+DOOR_AREA = Constant(1.8, "m²", "estimate: 0.9 × 2.0 m with its frame")
+CLOSE_UP_AREA = Constant(1.0, "m²", "estimate: what a photo shows of a window or door that it cuts off")
 WALL_VIEW_AREA = Constant(5.0, "m²", "estimate: 4–6 m² of wall from 2.5 m")
 
 # The year and the bill ----------------------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from contracts.events import TaskType
 from contracts.reports import DefectKind
 from services.analysis.thermography.conditions import Conditions
-from services.analysis.thermography.energy import sound_glass_index
+from services.analysis.thermography.constants import CLOSE_UP_AREA, WALL_VIEW_AREA
+from services.analysis.thermography.energy import opening_area, sound_glass_index
 from services.analysis.thermography.thermogram import Thermogram
 
 Field = NDArray[np.float32]
@@ -32,9 +33,26 @@ _WORKING_SIDE = 320  # pixels of the longer side; cracks are several pixels wide
 _WALL_INDEX = 0.95  # of a sound insulated wall: U = 0.4 W/m²K
 _WALL_BAND = 0.05  # how far pixels of one wall lie apart
 _COLD = 0.04  # below the wall from which on a pixel may belong to a window or door
+_WARM = 0.06  # above the wall: a hot object, or what it warms
 _WEAK, _STRONG = 0.05, 0.10  # missing index: outline of a region, and what makes it one
+_COLD_PANE = 0.07  # below sound double glazing from which on a pane is a defect
 _PEAK_SHARE = 0.3  # of a region's depth that its outline includes
 _SMALLEST = 0.003  # share of the view
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a region's missing index is spread: what tells its kind."""
+
+    length: float  # longest extent, m
+    width: float  # extent across, m
+    filled: float  # share of its bounding rectangle
+    evenness: float  # median by 95th percentile of the missing index
+    variation: float  # along its length: standard deviation by mean of the missing index
+    lopsided: float  # across its length: 0 where the deepest line runs in the middle, 1 at the rim
+    reach: float  # longest extent by the view's
+    in_opening: float  # share within a window or door
+    edge: float  # share of its rim on the border of the view
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +62,10 @@ class Region:
     kind: DefectKind
     kind_confidence: float  # 0..1
     mask: Mask  # (h, w) of the detection's raster
-    deficit: float  # sum over its pixels of the missing thermal index, m²
+    shape: Shape
+    deficit: float  # integral of the missing thermal index over the region, m²
+    taken: float  # the same of the missing share of the index, m²
     deepest: float  # largest missing thermal index
-    length: float  # longest extent, m
     coldest_index: float
     coldest_temperature: float  # °C
 
@@ -71,7 +90,14 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
     metres = _metres_per_pixel(index.shape, opening, part)
     regions = []
     for mask in _regions(missing, int(valid.sum())):
-        regions.append(_describe(mask, index, expected, missing, opening, metres, conditions))
+        shape = _shape(mask, missing, opening, metres)
+        kind, sure = _kind(shape)
+        lost = missing
+        if kind is DefectKind.COLD_GLAZING:
+            lost = np.maximum(np.float32(sound_glass_index()) - index, 0.0)
+            if float(np.median(lost[mask])) < _COLD_PANE:
+                continue  # a pane or panel as cold as double glazing: even, and nothing wrong with it
+        regions.append(_region(mask, shape, kind, sure, index, expected, lost, metres, conditions))
     return Detection(tuple(regions), False, ())
 
 
@@ -118,7 +144,7 @@ def _opening(below_wall: Field, part: TaskType | None) -> Box | None:
     h, w = below_wall.shape
     scale = 64 / max(h, w)
     small = cv2.resize(below_wall, (max(8, round(w * scale)), max(8, round(h * scale))), interpolation=cv2.INTER_AREA)
-    gain = np.clip((small - _COLD) / 0.05, -1.0, 1.0).astype(np.float64)
+    gain = np.clip((small - _COLD) / 0.04, -1.5, 1.0).astype(np.float64)
     sums = np.vstack([np.zeros((1, gain.shape[1])), np.cumsum(gain, 0)])
     best, box = 0.0, None
     for top in range(gain.shape[0]):
@@ -142,7 +168,9 @@ def _expected(index: Field, wall: Field, opening: Box | None) -> Field:
     if opening is None:
         return wall
     x0, y0, x1, y1 = opening
-    inside = np.ascontiguousarray(np.minimum(index, wall)[y0:y1, x0:x1])
+    warm = cv2.dilate((index > wall + _WARM).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    # What is warmer than the wall stands before the window or shines on it: it must not cut a frame into pieces.
+    inside = np.ascontiguousarray(np.where(warm, 0.0, np.minimum(index, wall))[y0:y1, x0:x1]).astype(np.float32)
     across, along = (max(3, round(0.6 * (x1 - x0))) | 1), (max(3, round(0.6 * (y1 - y0))) | 1)
     level = np.minimum(
         cv2.morphologyEx(inside, cv2.MORPH_CLOSE, np.ones((1, across), np.uint8), borderType=cv2.BORDER_REPLICATE),
@@ -155,9 +183,16 @@ def _expected(index: Field, wall: Field, opening: Box | None) -> Field:
 
 def _metres_per_pixel(shape: tuple[int, int], opening: Box | None, part: TaskType | None) -> float:
     """The size of a pixel, from the usual size of what is in view."""
-    from services.analysis.thermography.energy import view_area
-
-    return float(np.sqrt(view_area(part) / (shape[0] * shape[1])))
+    if part is None or part is TaskType.WALL:
+        return float(np.sqrt(WALL_VIEW_AREA / (shape[0] * shape[1])))
+    if opening is None:
+        return float(np.sqrt(CLOSE_UP_AREA / (shape[0] * shape[1])))
+    x0, y0, x1, y1 = opening
+    margin = 0.02 * max(shape)
+    cut = (x0 < margin) + (y0 < margin) + (x1 > shape[1] - margin) + (y1 > shape[0] - margin * 2)
+    if cut >= 2 or (cut == 1 and part is TaskType.WINDOW):
+        return float(np.sqrt(CLOSE_UP_AREA / (shape[0] * shape[1])))
+    return float(np.sqrt(opening_area(part) / ((x1 - x0) * (y1 - y0))))
 
 
 def _regions(missing: Field, pixels: int) -> list[Mask]:
@@ -180,35 +215,72 @@ def _regions(missing: Field, pixels: int) -> list[Mask]:
     return found
 
 
-def _describe(
-    mask: Mask, index: Field, expected: Field, missing: Field, opening: Box | None, metres: float, conditions: Conditions
+def _region(
+    mask: Mask,
+    shape: Shape,
+    kind: DefectKind,
+    sure: float,
+    index: Field,
+    expected: Field,
+    lost: Field,
+    metres: float,
+    conditions: Conditions,
 ) -> Region:
-    """Name a region after its shape and measure it."""
-    points = cv2.findNonZero(mask.astype(np.uint8))
-    _, size, _ = cv2.minAreaRect(points)
-    long, short = max(size) + 1, min(size) + 1
-    depth = missing[mask]
-    filled = mask.sum() / (long * short)
-    even = float(np.median(depth) / np.quantile(depth, 0.95))
-    if even > 0.75 and filled > 0.7 and short * metres > 0.2:
-        kind, sure = DefectKind.MISSING_INSULATION, 0.6
-    elif long / short > 6 and even > 0.6 and long > 0.5 * max(mask.shape):
-        kind, sure = DefectKind.THERMAL_BRIDGE, 0.6
-    else:
-        kind, sure = DefectKind.AIR_LEAK, 0.6
-    if kind is DefectKind.MISSING_INSULATION and opening is not None and _share_inside(mask, opening) > 0.7:
-        kind = DefectKind.COLD_GLAZING
+    """Measure what a region lacks."""
     coldest = float(index[mask].min())
     return Region(
         kind=kind,
         kind_confidence=sure,
         mask=mask,
-        deficit=float(depth.sum()) * metres**2,
-        deepest=float(depth.max()),
-        length=long * metres,
+        shape=shape,
+        deficit=float(lost[mask].sum()) * metres**2,
+        taken=float((lost[mask] / np.maximum(expected[mask], 0.2)).sum()) * metres**2,
+        deepest=float(lost[mask].max()),
         coldest_index=coldest,
         coldest_temperature=conditions.outside + coldest * conditions.difference,
     )
+
+
+def _shape(mask: Mask, missing: Field, opening: Box | None, metres: float) -> Shape:
+    """Measure a region along and across its longer axis."""
+    rows, columns = np.nonzero(mask)
+    points = np.stack([columns, rows], 1).astype(np.float64)
+    depth = missing[mask].astype(np.float64)
+    _, (width, height), angle = cv2.minAreaRect(points.astype(np.float32))
+    turn = np.deg2rad(angle if width >= height else angle + 90.0)
+    centred = points - points.mean(0)
+    along = centred @ (np.cos(turn), np.sin(turn))
+    across = centred @ (-np.sin(turn), np.cos(turn))
+    long, short = max(width, height) + 1.0, min(width, height) + 1.0
+    place = np.clip(((along - along.min()) / long * 12).astype(int), 0, 11)
+    means = np.bincount(place, depth, 12) / short  # missing index by unit of length: uneven cracks vary
+    inner = means[1:-1]
+    off = np.average(across, weights=depth**3) - (across.max() + across.min()) / 2
+    h, w = mask.shape
+    rim = int(mask[0].sum() + mask[-1].sum() + mask[:, 0].sum() + mask[:, -1].sum())
+    return Shape(
+        length=long * metres,
+        width=short * metres,
+        filled=float(len(points) / (long * short)),
+        evenness=float(np.median(depth) / np.quantile(depth, 0.95)),
+        variation=float(inner.std() / max(inner.mean(), 1e-6)),
+        lopsided=float(min(abs(off) / (short / 2), 1.0)),
+        reach=float(long / max(h, w)),
+        in_opening=_share_inside(mask, opening) if opening is not None else 0.0,
+        edge=rim / (2 * (long + short)),
+    )
+
+
+def _kind(shape: Shape) -> tuple[DefectKind, float]:
+    """The likeliest kind, and how sure it is (0..1)."""
+    if shape.width > 0.15 and shape.evenness > 0.72 and shape.filled > 0.6:
+        kind = DefectKind.COLD_GLAZING if shape.in_opening > 0.7 else DefectKind.MISSING_INSULATION
+        return kind, 0.7
+    if shape.in_opening < 0.5 and shape.reach > 0.55 and shape.variation < 0.3 and shape.evenness > 0.55:
+        return DefectKind.THERMAL_BRIDGE, 0.6
+    if shape.width > 0.3 and shape.in_opening < 0.5 and shape.evenness > 0.6:
+        return DefectKind.MISSING_INSULATION, 0.5
+    return DefectKind.AIR_LEAK, 0.6
 
 
 def _share_inside(mask: Mask, box: Box) -> float:

@@ -12,9 +12,8 @@ from services.analysis.thermography.detection import Detection, Region, detect
 from services.analysis.thermography.energy import (
     HeatLoss,
     air_heat_loss,
-    crack_leakage,
     excess_conduction,
-    view_area,
+    leakage_of_plume,
 )
 from services.analysis.thermography.severity import severity_of
 from services.analysis.thermography.thermogram import ScaleSource, Thermogram
@@ -68,9 +67,8 @@ def assess(number: int, thermogram: Thermogram, conditions: Conditions, part: Ta
 def heat_loss(region: Region, part: TaskType | None) -> HeatLoss:
     """What a region loses (W/K): with the air where it is a leak, otherwise through the surface."""
     if region.kind is DefectKind.AIR_LEAK:
-        openness = (region.deepest - 0.1) / 0.5
-        return HeatLoss(0.0, air_heat_loss(crack_leakage(part, region.length, openness)))
-    return HeatLoss(excess_conduction(region.deficit, 1.0), 0.0)
+        return HeatLoss(0.0, air_heat_loss(leakage_of_plume(part, region.taken)))
+    return HeatLoss(excess_conduction(region.deficit, glass=region.kind is DefectKind.COLD_GLAZING), 0.0)
 
 
 def _trust(thermogram: Thermogram, conditions: Conditions, detection: Detection) -> tuple[float, tuple[str, ...]]:

@@ -23,7 +23,7 @@ from services.analysis.thermography.advice import Advice, Diagnosis, Span, advis
 from services.analysis.thermography.climate import Climate, climate_of
 from services.analysis.thermography.conditions import Conditions
 from services.analysis.thermography.detection import Mask, Region
-from services.analysis.thermography.energy import HeatLoss, Season, view_area, yearly_bill
+from services.analysis.thermography.energy import HeatLoss, Season, yearly_bill
 from services.analysis.thermography.observation import Assessment
 from services.analysis.thermography.severity import worst
 from services.analysis.thermography.thermogram import ScaleSource, Thermogram
@@ -217,7 +217,7 @@ def _assumptions(
 ) -> tuple[str, ...]:
     """What the figures take for granted, for a person."""
     thing = part.value if part is not None else "part of a wall"
-    texts = [f"The photo is taken to show about {view_area(part):.1f} m² around the {thing}."]
+    texts = [f"The {thing} is taken to be of the usual size."]
     if climate.state is None:
         texts.append("No state is known from the ZIP code: the climate and prices are the US average.")
     else:
