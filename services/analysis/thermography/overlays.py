@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 COLOURED = 28
 """A pixel whose channels differ by more than this is coloured and not grey (0..255; JPEG noise stays below)."""
 
-PLAIN = 16
-"""A row or column whose brightest and darkest value differ by less than this is a plain margin."""
+PLAIN = 12
+"""A colour this near to that of the picture's corners (0..255) may belong to a frame."""
+
+SMALLEST_AREA = 0.15
+"""A coloured rectangle of less than this share of the picture is an inset photo, not the thermal picture."""
 
 EDGE_STEP = 14
 EDGE_SUPPORT = 0.55
@@ -22,6 +25,9 @@ EDGE_SUPPORT = 0.55
 
 PRINT_STEP = 60
 """How much print stands out from the picture below it (0..255)."""
+
+HARDNESS = 0.6
+"""Over one pixel the edge of print rises by at least this share of its full height."""
 
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels; the last two exclusive
 
@@ -34,12 +40,23 @@ class ColourBar:
     hot_first: bool  # the palette's hot end is at the top, or at the right: where every camera prints it
 
 
-def coloured(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Tell which pixels of (h, w, 3) have a colour and are not grey."""
+def coloured(rgb: NDArray[np.uint8], above: int = COLOURED) -> NDArray[np.bool_]:
+    """Tell which pixels of (h, w, 3) have a colour and are not grey: their channels differ by more than ``above``."""
+    most, least = _extremes(rgb)
+    return np.asarray(cv2.subtract(most, least) > above, np.bool_)
+
+
+def _extremes(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The most and the least bright channel of each pixel."""
     red, green, blue = cv2.split(rgb)
     most = cv2.max(cv2.max(red, green), blue)
     least = cv2.min(cv2.min(red, green), blue)
-    return cv2.subtract(most, least) > COLOURED
+    return np.asarray(most, np.uint8), np.asarray(least, np.uint8)
+
+
+def _apart(one: NDArray[np.uint8], other: NDArray[np.uint8], step: float) -> NDArray[np.bool_]:
+    """Tell where two pictures (h, w, 3) differ by more than a step in any channel."""
+    return np.asarray(_extremes(np.asarray(cv2.absdiff(one, other), np.uint8))[0] > step, np.bool_)
 
 
 def thermal_area(rgb: NDArray[np.uint8]) -> Box:
@@ -54,27 +71,84 @@ def thermal_area(rgb: NDArray[np.uint8]) -> Box:
     body = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
     if np.count_nonzero(body) < 0.03 * body.size:
         return whole
-    x0, x1 = _extent(body.any(0))
-    y0, y1 = _extent(body.any(1))
+    x0, x1 = _extent(body.max(0))
+    y0, y1 = _extent(body.max(1))
     # The picture's hot and cold ends may be white and black: its border is then the next straight edge outwards.
     columns, rows = _edge_support(rgb, (x0, y0, x1, y1))
     x0, x1 = _to_edge(columns, x0, -1, whole[0]), _to_edge(columns, x1, 1, whole[2])
     y0, y1 = _to_edge(rows, y0, -1, whole[1]), _to_edge(rows, y1, 1, whole[3])
-    if -1 in (x0, x1, y0, y1) or (x1 - x0) * (y1 - y0) > 0.94 * (whole[2] - whole[0]) * (whole[3] - whole[1]):
+    share = (x1 - x0) * (y1 - y0) / ((whole[2] - whole[0]) * (whole[3] - whole[1]))
+    if -1 in (x0, x1, y0, y1) or not SMALLEST_AREA < share < 0.94:
         return whole
     return x0, y0, x1, y1
 
 
-def _without_plain_margins(rgb: NDArray[np.uint8]) -> Box:
+def area_beside(rgb: NDArray[np.uint8], bar: Box) -> Box | None:
+    """Find a thermal area as high as the upright colour bar that is printed beside it, by its straight borders.
+
+    This finds a grey thermal picture in a grey photo, where colour cannot tell. None where there is no such rectangle.
+    """
+    _, top, _, bottom = bar
+    step = _apart(rgb[1:], rgb[:-1], EDGE_STEP / 2)
+    borders = []
+    ends = []
+    for row in (top, bottom):
+        first = max(row - 5, 0)
+        near = step[first : row + 5]
+        strongest = int(near.sum(1).argmax())
+        borders.append(near[strongest].astype(np.float64))
+        ends.append(first + strongest + 1)
+    # The stretch over which both borders show more often than not: the greatest sum of what exceeds a half.
+    excess = np.concatenate([[0.0], np.cumsum((borders[0] + borders[1]) / 2 - 0.5)])
+    gain = excess - np.minimum.accumulate(excess)
+    right = int(gain.argmax())
+    left = int(excess[: right + 1].argmin())
+    shown = min(float(border[left:right].mean()) if right > left else 0.0 for border in borders)
+    if right - left < 0.3 * rgb.shape[1] or shown < EDGE_SUPPORT:
+        return None
+    return left, ends[0], right, ends[1]
+
+
+def plain_corners(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Find what is cut off at the corners of an area with rounded corners: a plain colour from the corner inwards."""
     height, width = rgb.shape[:2]
-    rows = np.flatnonzero((rgb.max(1).astype(np.int16) - rgb.min(1) >= PLAIN).any(1))
-    columns = np.flatnonzero((rgb.max(0).astype(np.int16) - rgb.min(0) >= PLAIN).any(1))
-    if len(rows) < height // 4 or len(columns) < width // 4:  # nothing to see at all: an even surface fills the view
+    found = np.zeros((height + 2, width + 2), np.uint8)
+    canvas = rgb.copy()  # OpenCV wants to be able to write, and does not
+    flags = 8 | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE | (1 << 8)
+    for x, y in ((0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)):
+        mask = np.zeros_like(found)
+        cv2.floodFill(canvas, mask, (x, y), (0, 0, 0), (6, 6, 6), (6, 6, 6), flags)
+        # A rounded corner is small; what goes on is an even part of the scene.
+        if 4 < np.count_nonzero(mask) < 0.02 * height * width:
+            found |= mask
+    return cv2.dilate(found[1:-1, 1:-1], np.ones((5, 5), np.uint8)) > 0 if found.any() else found[1:-1, 1:-1] > 0
+
+
+def _without_plain_margins(rgb: NDArray[np.uint8]) -> Box:
+    """Cut off a frame of one colour, as screenshots and rounded pictures have it."""
+    height, width = rgb.shape[:2]
+    corners = rgb[[0, 0, -1, -1], [0, -1, 0, -1]]
+    frame = np.full_like(rgb, np.median(corners, axis=0).astype(np.uint8))
+    different = _apart(rgb, frame, PLAIN)
+    x0, x1 = _inside_frame(different.mean(0))
+    y0, y1 = _inside_frame(different.mean(1))
+    if x1 - x0 < width // 4 or y1 - y0 < height // 4:
         return 0, 0, width, height
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    return x0, y0, x1, y1
 
 
-def _extent(flags: NDArray[np.bool_]) -> tuple[int, int]:
+def _inside_frame(share: NDArray[np.float64]) -> tuple[int, int]:
+    """Where a frame ends: from lines without any other colour straight to lines that are mostly of others."""
+    ends = [0, len(share)]
+    for side, inward in ((0, share), (1, share[::-1])):
+        at = np.flatnonzero(inward > 0.01)
+        if len(at) and at[0] > 0 and inward[at[0] : at[0] + 4].max() > 0.5:
+            ends[side] = int(len(share) - at[0]) if side else int(at[0])
+    # A frame goes around: one end alone is an even part of the scene.
+    return (ends[0], ends[1]) if ends[0] > 0 and ends[1] < len(share) else (0, len(share))
+
+
+def _extent(flags: NDArray[np.uint8]) -> tuple[int, int]:
     at = np.flatnonzero(flags)
     return int(at[0]), int(at[-1]) + 1
 
@@ -82,12 +156,10 @@ def _extent(flags: NDArray[np.bool_]) -> tuple[int, int]:
 def _edge_support(rgb: NDArray[np.uint8], box: Box) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Share of the box's height (width) over which column x-1 differs from x (row y-1 from y), for every x (y)."""
     x0, y0, x1, y1 = box
-    across = rgb[y0:y1].astype(np.int16)
     columns = np.zeros(rgb.shape[1] + 1)
-    columns[1:-1] = (np.abs(np.diff(across, axis=1)).max(2) > EDGE_STEP).mean(0)
-    down = rgb[:, x0:x1].astype(np.int16)
+    columns[1:-1] = _apart(rgb[y0:y1, 1:], rgb[y0:y1, :-1], EDGE_STEP).mean(0)
     rows = np.zeros(rgb.shape[0] + 1)
-    rows[1:-1] = (np.abs(np.diff(down, axis=0)).max(2) > EDGE_STEP).mean(1)
+    rows[1:-1] = _apart(rgb[1:, x0:x1], rgb[:-1, x0:x1], EDGE_STEP).mean(1)
     return columns, rows
 
 
@@ -156,21 +228,33 @@ def _strip(place: NDArray[np.float32], explained: NDArray[np.bool_]) -> tuple[Bo
             reach = float(np.median(span[left:right]))
             if best is None or reach > best[1]:
                 best = ((x0, y0, x1, y1), reach, hot_first)
+    if best is not None:
+        (x0, y0, x1, y1), reach, hot_first = best
+        y0, y1 = _to_ends(place[:, x0:x1], y0, y1, hot_first)
+        best = ((x0, y0, x1, y1), reach, hot_first)
     return best
+
+
+def _to_ends(strip: NDArray[np.float32], start: int, stop: int, hot_first: bool) -> tuple[int, int]:
+    """Follow a scale that was found from ``start`` to ``stop`` to its ends, where noise broke it off."""
+    mean = strip.mean(1)
+    even = strip.std(1) < 0.05
+    rise = np.diff(mean) * (-1 if hot_first else 1)  # towards the cold end this is positive
+    steady = even[1:] & even[:-1] & (rise > -0.02) & (rise < 0.08)
+    while start > 0 and steady[start - 1]:
+        start -= 1
+    while stop < len(mean) and steady[stop - 1]:
+        stop += 1
+    return start, stop
 
 
 def _longest_runs(flags: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Start and stop (exclusive) of the longest run of True in each column."""
-    height, width = flags.shape
-    length = np.zeros(width, np.intp)
-    best = np.zeros(width, np.intp)
-    stop = np.zeros(width, np.intp)
-    for y in range(height):
-        length = np.where(flags[y], length + 1, 0)
-        longer = length > best
-        best = np.where(longer, length, best)
-        stop = np.where(longer, y + 1, stop)
-    return stop - best, stop
+    row = np.arange(1, len(flags) + 1, dtype=np.int32)[:, None]
+    length = row - np.maximum.accumulate(np.where(flags, 0, row), axis=0)
+    last = length.argmax(0)
+    stop = last + 1
+    return stop - length[last, np.arange(flags.shape[1])], stop
 
 
 def _spans(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -181,24 +265,34 @@ def _spans(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def print_mask(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Find text, logo and crosshair in the thermal area (h, w, 3): thin white, grey or black strokes with hard edges.
+    """Find text, logo and crosshair in the thermal area (h, w, 3), and plain boxes below text.
 
-    Thermal detail is as blurred as the sensor's optics, and mostly coloured. A stroke is judged by its least (white
-    print) or its most (black print) bright channel: against those even yellow is dark and even dark blue is bright.
+    Print is thin, white or grey, and has hard edges, where thermal detail is as blurred as the sensor's optics. It is
+    judged by the least bright channel: against that even yellow is dark. Black strokes count only where they outline
+    white ones: alone they are what a cold draught looks like.
     """
     longer = max(rgb.shape[:2])
-    stroke = max(5, longer // 40) | 1
-    kernel = np.ones((stroke, stroke), np.uint8)
-    red, green, blue = cv2.split(rgb)
-    most = cv2.max(cv2.max(red, green), blue)
-    least = cv2.min(cv2.min(red, green), blue)
-    neutral = cv2.subtract(most, least) < 2 * COLOURED
-    white = (cv2.morphologyEx(least, cv2.MORPH_TOPHAT, kernel) > PRINT_STEP) & (least > 120)
-    black = (cv2.morphologyEx(most, cv2.MORPH_BLACKHAT, kernel) > PRINT_STEP) & (most < 110)
+    stroke = max(5, longer // 50) | 1
+    most, least = _extremes(rgb)
+    above = cv2.morphologyEx(least, cv2.MORPH_TOPHAT, np.ones((stroke, stroke), np.uint8))
     small = np.ones((3, 3), np.uint8)
-    hard = cv2.max(
-        cv2.morphologyEx(least, cv2.MORPH_GRADIENT, small), cv2.morphologyEx(most, cv2.MORPH_GRADIENT, small)
-    )
-    strokes = (neutral & (white | black) & (cv2.dilate(hard, small) > PRINT_STEP)).astype(np.uint8)
+    edge = cv2.dilate(cv2.morphologyEx(least, cv2.MORPH_GRADIENT, small), small)
+    white = (above > PRINT_STEP) & (least > 110) & (cv2.subtract(most, least) < 2 * COLOURED)
+    white &= edge > np.maximum(PRINT_STEP, above * np.float32(HARDNESS))
     margin = max(1, longer // 160)
-    return cv2.dilate(strokes, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)) > 0
+    strokes = np.asarray(cv2.dilate(white.astype(np.uint8), np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)))
+    return np.asarray((strokes > 0) | _text_boxes(most, strokes.astype(np.uint8)), np.bool_)
+
+
+def _text_boxes(most: NDArray[np.uint8], strokes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Find black boxes that text is printed on: rectangles filled by black and by strokes, by some of each."""
+    boxes = np.zeros_like(strokes)
+    dark = (most < 40).astype(np.uint8)
+    count, _, stats, _ = cv2.connectedComponentsWithStats(dark | strokes, connectivity=4)
+    for x, y, width, height, area in stats[1:count]:
+        if area < 60 or area < 0.75 * width * height or area > 0.1 * most.size:
+            continue
+        inside = np.s_[y : y + height, x : x + width]
+        if 0.08 < strokes[inside].mean() < 0.9 and dark[inside].mean() > 0.1:
+            boxes[inside] = 1
+    return np.asarray(cv2.dilate(boxes, np.ones((3, 3), np.uint8))) > 0

@@ -28,6 +28,12 @@ TRUSTED = 0.7
 FOREIGN = 40.0
 """A colour farther from the palette than this (0..255) does not show temperature at all: print or another photo."""
 
+GARISH = 110
+"""Channels as far apart as this (0..255) are rare in photos of rooms and common in false colour."""
+
+FOREIGN_GREY = 20.0
+"""The same for grey palettes, which an inset photo of pale things comes close to."""
+
 CLIPPED = 0.012
 """This near to an end of the scale (0..1) the truth may lie beyond it."""
 
@@ -122,8 +128,11 @@ def looks_thermal(data: bytes) -> float:
         detail = estimate_noise((cv2.cvtColor(area, cv2.COLOR_RGB2GRAY) / np.float32(255)).astype(np.float32))
         likely = 0.9 if layout.bar is not None else 0.65 if detail < 0.006 else 0.35
         return likely * (1.0 if explained > 0.98 and colour < 0.02 else 0.3)
-    certain = 0.15 if layout.bar is not None else 0.0
-    return float(np.clip((explained - 0.45) / 0.4, 0, 1) * np.clip(0.35 + colour, 0, 0.85)) + certain * explained
+    certain = 0.15 * explained if layout.bar is not None else 0.0
+    pure = float(np.clip((explained - 0.45) / 0.4, 0, 1) * np.clip(0.35 + colour, 0, 0.85)) + certain
+    # Mixed with another photo it is a thermal one still: garish as no room is.
+    garish = 0.6 * min(1.0, float(overlays.coloured(area, GARISH).mean()) / 0.4)
+    return max(pure, garish)
 
 
 def estimate_noise(field: NDArray[np.float32]) -> float:
@@ -157,7 +166,8 @@ def _turned_like(celsius: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArra
     relate in a way that cameras agree on, so the two are compared.
     """
     layout = _layout(rgb)
-    drawn, _ = palettes.places(cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA), layout.palette)
+    thumbnail = np.asarray(cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA), np.uint8)
+    drawn, _ = palettes.places(thumbnail, layout.palette)
     likeness = []
     for quarters in range(4):
         turned = np.ascontiguousarray(np.rot90(celsius, quarters))
@@ -188,9 +198,9 @@ def _false_colour(
     visible = ~overlays.print_mask(rgb)
     if layout.bar is not None:
         _strike_out(visible, layout.bar.box, layout.scale, (x0, y0))
+    visible &= ~overlays.plain_corners(rgb)
     explained = float((gap[visible] < palettes.explained_within(palette)).mean()) if visible.any() else 0.0
-    foreign = cv2.dilate((gap > FOREIGN).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    valid = visible & ~foreign
+    valid = visible & ~_foreign(gap, FOREIGN_GREY if palette in palettes.grey() else FOREIGN)
     place = _smoothed_over(place, valid)
     blended = explained < TRUSTED and float(overlays.coloured(rgb).mean()) > 0.3
     if blended:
@@ -239,7 +249,7 @@ def _guessed_scale(places: NDArray[np.float32], inside_c: float, outside_c: floa
 
 
 def _with_polarity(layout: _Layout) -> tuple[int, bool]:
-    """Decide between white-hot and black-hot; for other palettes nothing is to decide. Also tells whether it is sure."""
+    """Decide between white-hot and black-hot, where there is a choice; also tells whether that is sure."""
     if layout.palette not in palettes.grey():
         return layout.palette, True
     if layout.bar is None:
@@ -253,7 +263,7 @@ def _layout(rgb: NDArray[np.uint8]) -> _Layout:
     small = rgb
     if scale > 1:
         size = (round(rgb.shape[1] / scale), round(rgb.shape[0] / scale))
-        small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+        small = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
     area = overlays.thermal_area(small)
     x0, y0, x1, y1 = area
     # Print and bars outside the area help to name the palette, grey surroundings do not. The square root lets the
@@ -264,7 +274,17 @@ def _layout(rgb: NDArray[np.uint8]) -> _Layout:
     palette = palettes.matches(np.sqrt(histogram))[0].index
     place, gap = palettes.places(small, palette)
     bar = overlays.colour_bar(place, gap, palettes.explained_within(palette))
+    if palette in palettes.grey() and bar is not None and bar.box[3] - bar.box[1] > bar.box[2] - bar.box[0]:
+        area = overlays.area_beside(small, bar.box) or area
     return _Layout(area, palette, bar, scale)
+
+
+def _foreign(gap: NDArray[np.float32], limit: float) -> NDArray[np.bool_]:
+    """Find what shows no temperature, and what lies among it: some colours of an inset photo fit by chance."""
+    foreign = (gap > limit).astype(np.uint8)
+    size = max(9, max(gap.shape) // 24)
+    among = cv2.blur(foreign * np.uint8(255), (size, size)) > 90
+    return (cv2.dilate(foreign, np.ones((3, 3), np.uint8)) > 0) | among
 
 
 def _strike_out(visible: NDArray[np.bool_], box: overlays.Box, scale: float, origin: tuple[int, int]) -> None:
