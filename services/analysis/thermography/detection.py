@@ -12,6 +12,7 @@ that a cold wall on a cold day and on a mild day look alike, and a warm leak in 
    fades out from a crack, missing insulation is an even field, a bridge a line, cold glass an even pane.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import cv2
@@ -34,8 +35,17 @@ _WALL_INDEX = 0.95  # of a sound insulated wall: U = 0.4 W/m²K
 _WALL_BAND = 0.05  # how far pixels of one wall lie apart
 _COLD = 0.04  # below the wall from which on a pixel may belong to a window or door
 _WARM = 0.06  # above the wall: a hot object, or what it warms
+_WARMED = 0.02  # above the wall: warmed by the sun or by air from a radiator
+_CLEARLY_COLD = 0.08
+_WIDEST_PLUME = 0.20  # m
+_FRAME_SHARE = 0.06  # thickness of a frame by the shorter side of its window
+_FRAME_SPREAD = 0.03  # by which parts of one frame differ
 _WEAK, _STRONG = 0.05, 0.10  # missing index: outline of a region, and what makes it one
-_COLD_PANE = 0.07  # below sound double glazing from which on a pane is a defect
+_COLD_PANE = 0.10  # below sound double glazing from which on a pane is a defect
+_LEAST_OPENING = 0.1  # share of the view that a window or door fills at least
+_OPENING_MARGIN = 0.04  # of its shorter side: it may stand askew
+_RANK = 0.7  # a part is what fills this share of its row or column
+_ALONG = 0.8  # of a row or column that its level is taken from
 _PEAK_SHARE = 0.3  # of a region's depth that its outline includes
 _SMALLEST = 0.003  # share of the view
 
@@ -84,10 +94,11 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
     temperature, valid = _reduced(thermogram)
     index = ((temperature - conditions.outside) / conditions.difference).astype(np.float32)
     wall = _wall_level(index, valid)
-    opening = _opening(np.where(valid, wall - index, 0.0).astype(np.float32), part)
-    expected = _expected(index, wall, opening)
-    missing = np.where(valid, np.maximum(expected - index, 0.0), 0.0).astype(np.float32)
+    hot = cv2.dilate((index > wall + _WARM).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    opening = _opening(wall - index, hot | ~valid, part)
     metres = _metres_per_pixel(index.shape, opening, part)
+    expected = _expected(index, wall, hot | ~valid, opening, metres)
+    missing = np.where(valid, np.maximum(expected - index, 0.0), 0.0).astype(np.float32)
     regions = []
     for mask in _regions(missing, int(valid.sum())):
         shape = _shape(mask, missing, opening, metres)
@@ -137,48 +148,139 @@ def _wall_level(index: Field, valid: Mask) -> Field:
     return np.asarray(np.tensordot(c, basis, 1), np.float32)
 
 
-def _opening(below_wall: Field, part: TaskType | None) -> Box | None:
-    """The rectangle of a window or door: the one that gathers most cold pixels and fewest others."""
+def _opening(below_wall: Field, unknown: Mask, part: TaskType | None) -> Box | None:
+    """The rectangle of a window or door: the one that gathers most cold pixels and fewest others.
+
+    ``unknown`` pixels, hidden by a hot object or by print, count for neither.
+    """
     if part not in (TaskType.WINDOW, TaskType.DOOR):
         return None
     h, w = below_wall.shape
     scale = 64 / max(h, w)
-    small = cv2.resize(below_wall, (max(8, round(w * scale)), max(8, round(h * scale))), interpolation=cv2.INTER_AREA)
-    gain = np.clip((small - _COLD) / 0.04, -1.5, 1.0).astype(np.float64)
+    size = (max(8, round(w * scale)), max(8, round(h * scale)))
+    small = cv2.resize(below_wall, size, interpolation=cv2.INTER_AREA)
+    hidden = cv2.resize(unknown.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    gain = np.clip((small - _COLD) / 0.04, -1.5, 1.0).astype(np.float64) * (1.0 - hidden)
     sums = np.vstack([np.zeros((1, gain.shape[1])), np.cumsum(gain, 0)])
     best, box = 0.0, None
-    for top in range(gain.shape[0]):
-        columns = sums[top + 1 :] - sums[top]  # one row per bottom
+    for top in range(gain.shape[0]):  # for all bottoms at once, the run of columns with the greatest sum
+        columns = sums[top + 1 :] - sums[top]
         prefix = np.hstack([np.zeros((len(columns), 1)), np.cumsum(columns, 1)])
-        least = np.minimum.accumulate(prefix, 1)
-        value = prefix - least
+        value = prefix - np.minimum.accumulate(prefix, 1)
         bottom, right = np.unravel_index(int(np.argmax(value)), value.shape)
         if value[bottom, right] > best:
             best = float(value[bottom, right])
             left = int(np.argmin(prefix[bottom, : right + 1]))
             box = (left, top, int(right), top + 1 + int(bottom))
-    if box is None or (box[2] - box[0]) * (box[3] - box[1]) < 0.1 * gain.size:
+    if box is None or (box[2] - box[0]) * (box[3] - box[1]) < _LEAST_OPENING * gain.size:
         return None
     x0, y0, x1, y1 = (round(value / scale) for value in box)
-    return max(x0 - 2, 0), max(y0 - 2, 0), min(x1 + 2, w), min(y1 + 2, h)
+    x1, y1 = min(x1, w), min(y1, h)
+    cold = (below_wall > _CLEARLY_COLD).astype(np.float32)
+    counted = (~unknown).astype(np.float32)
+    y1 = _grown(cold[:, x0:x1], counted[:, x0:x1], y0, y1)
+    x1 = _grown(cold[y0:y1].T, counted[y0:y1].T, x0, x1)
+    x0 = w - _grown(cold[y0:y1, ::-1].T, counted[y0:y1, ::-1].T, w - x1, w - x0)
+    y0 += _lintel(np.where(unknown, np.float32(np.nan), below_wall)[y0:y1, x0:x1]) if y0 > 0 else 0
+    return x0, y0, x1, y1
 
 
-def _expected(index: Field, wall: Field, opening: Box | None) -> Field:
-    """The index that each pixel would have if nothing were wrong."""
+def _grown(cold: Field, counted: Field, start: int, end: int) -> int:
+    """The last row of an opening that begins at ``start``: further than ``end`` where a part of it follows.
+
+    Sun or a radiator's warm air across the frame parts its outer side from the rest.
+    """
+    stop = min(end + round(0.15 * (end - start)), cold.shape[0])
+    share = (cold * counted)[end:stop].sum(1) / np.maximum(counted[end:stop].sum(1), 1)
+    rows = np.flatnonzero(share > 0.35)
+    return end + int(rows[-1]) + 1 if len(rows) else end
+
+
+def _lintel(cold: Field) -> int:
+    """How many rows at the top of an opening are no part of it: a cold line above it, parted by a strip of wall."""
+    rows, columns = cold.shape
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # rows that are hidden altogether
+        profile = np.nanmedian(cold[:, columns // 5 : columns - columns // 5], axis=1)
+    quarter = profile[: rows // 4]
+    if len(quarter) == 0 or np.isnan(profile).all():
+        return 0
+    light = np.flatnonzero(quarter < min(0.5 * float(np.nanmedian(profile)), 0.09))
+    return int(light[-1]) + 1 if len(light) else 0
+
+
+def _expected(index: Field, wall: Field, unknown: Mask, opening: Box | None, metres: float) -> Field:
+    """The index that each pixel would have if nothing were wrong.
+
+    In a window or door: the commoner level along its row or its column, whichever is colder. A frame runs through its
+    row or column, a pane fills most of both; a leak does neither. What is as warm as the wall hides the window (a hand,
+    the sun, a radiator's warm air) and has no say. Nothing sound is colder than double glazing, and what is wider than
+    any plume is a part of its own.
+    """
     if opening is None:
         return wall
-    x0, y0, x1, y1 = opening
-    warm = cv2.dilate((index > wall + _WARM).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    # What is warmer than the wall stands before the window or shines on it: it must not cut a frame into pieces.
-    inside = np.ascontiguousarray(np.where(warm, 0.0, np.minimum(index, wall))[y0:y1, x0:x1]).astype(np.float32)
-    across, along = (max(3, round(0.6 * (x1 - x0))) | 1), (max(3, round(0.6 * (y1 - y0))) | 1)
-    level = np.minimum(
-        cv2.morphologyEx(inside, cv2.MORPH_CLOSE, np.ones((1, across), np.uint8), borderType=cv2.BORDER_REPLICATE),
-        cv2.morphologyEx(inside, cv2.MORPH_CLOSE, np.ones((along, 1), np.uint8), borderType=cv2.BORDER_REPLICATE),
+    h, w = index.shape
+    margin = round(_OPENING_MARGIN * min(opening[2] - opening[0], opening[3] - opening[1]))
+    x0, y0 = max(opening[0] - margin, 0), max(opening[1] - margin, 0)
+    x1, y1 = min(opening[2] + margin, w), min(opening[3] + margin, h)
+    around = wall[y0:y1, x0:x1]
+    hidden = unknown[y0:y1, x0:x1] | (index[y0:y1, x0:x1] > around + _WARMED)
+    part = np.where(hidden, np.float32(np.nan), index[y0:y1, x0:x1])
+    level = np.fmin(_level_along_rows(part), _level_along_rows(part.T).T)
+    level = np.where(np.isnan(level), around, level)
+    level = np.maximum(level, _frame_level(index, unknown, opening))
+    size = max(3, round(_WIDEST_PLUME / metres)) | 1
+    closed = cv2.morphologyEx(
+        np.where(hidden, 0, part).astype(np.float32),
+        cv2.MORPH_CLOSE,
+        np.ones((size, size), np.uint8),  # square: it must not fill the corners of a pane
+        borderType=cv2.BORDER_REPLICATE,
     )
+    level = np.maximum(np.minimum(level, np.where(closed > 0, closed, level)), sound_glass_index())
     expected = wall.copy()
-    expected[y0:y1, x0:x1] = np.minimum(np.maximum(level, sound_glass_index()), wall[y0:y1, x0:x1])
+    expected[y0:y1, x0:x1] = np.minimum(level, around)
     return expected
+
+
+def _frame_level(index: Field, unknown: Mask, opening: Box) -> float:
+    """What a frame may have: the commonest index along the rim of the opening, where it is in view."""
+    x0, y0, x1, y1 = opening
+    h, w = index.shape
+    thick = max(2, round(_FRAME_SHARE * min(x1 - x0, y1 - y0)))
+    rim = np.zeros((y1 - y0, x1 - x0), bool)
+    if y0 > 1:
+        rim[:thick] = True
+    if y1 < h - 1:
+        rim[-thick:] = True
+    if x0 > 1:
+        rim[:, :thick] = True
+    if x1 < w - 1:
+        rim[:, -thick:] = True
+    values = index[y0:y1, x0:x1][rim & ~unknown[y0:y1, x0:x1]]
+    return float(np.median(values)) - _FRAME_SPREAD if len(values) else 0.0
+
+
+def _level_along_rows(field: Field) -> Field:
+    """The running upper quantile along each row over most of its length; NaN pixels do not count."""
+    h, w = field.shape
+    step = max(1, w // 48)
+    columns = w // step
+    with np.errstate(invalid="ignore"):
+        blocks = field[:, : columns * step].reshape(h, columns, step)
+        known = ~np.isnan(blocks)
+        coarse = np.where(known, blocks, 0).sum(2) / np.maximum(known.sum(2), 1)
+        coarse[~known.any(2)] = np.nan
+    reach = max(1, round(_ALONG * columns / 2))
+    offsets = np.unique(np.linspace(-reach, reach, 15).round().astype(int))
+    padded = np.pad(coarse, ((0, 0), (reach, reach)), constant_values=np.nan)
+    stack = np.sort(np.stack([padded[:, reach + o : reach + o + columns] for o in offsets]), axis=0)  # NaN come last
+    rank = np.rint((np.count_nonzero(~np.isnan(stack), axis=0) - 1) * _RANK).astype(int)
+    level = np.take_along_axis(stack, np.maximum(rank, 0)[None], axis=0)[0]
+    at = np.clip((np.arange(w) + 0.5) / step - 0.5, 0, columns - 1)
+    left = np.floor(at).astype(int)
+    right = np.minimum(left + 1, columns - 1)
+    share = (at - left).astype(np.float32)
+    return np.asarray(level[:, left] * (1 - share) + level[:, right] * share, np.float32)
 
 
 def _metres_per_pixel(shape: tuple[int, int], opening: Box | None, part: TaskType | None) -> float:
@@ -273,6 +375,8 @@ def _shape(mask: Mask, missing: Field, opening: Box | None, metres: float) -> Sh
 
 def _kind(shape: Shape) -> tuple[DefectKind, float]:
     """The likeliest kind, and how sure it is (0..1)."""
+    if shape.in_opening > 0.7 and shape.width > 0.25:
+        return DefectKind.COLD_GLAZING, 0.7  # a plume is narrower
     if shape.width > 0.15 and shape.evenness > 0.72 and shape.filled > 0.6:
         kind = DefectKind.COLD_GLAZING if shape.in_opening > 0.7 else DefectKind.MISSING_INSULATION
         return kind, 0.7
