@@ -7,8 +7,6 @@ to whom it belongs: while the client sends or reads, the service's clock stands 
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from string import punctuation
-from urllib.parse import quote
 
 import aiohttp
 import structlog
@@ -75,6 +73,7 @@ class _Upload:
         self._receive = receive
         self._answer_seconds = answer_seconds
         self.cut_off = False
+        self.complete = False
 
     async def chunks(self, clock: asyncio.Timeout) -> AsyncIterator[bytes]:
         """The body, chunk by chunk. Raises :class:`CutOffError`, at which aiohttp closes the connection.
@@ -82,15 +81,14 @@ class _Upload:
         Merely ending would end the body in good order, and half a submission would look like a whole one.
         """
         loop = asyncio.get_running_loop()
-        more = True
-        while more:
+        while not self.complete:
             clock.reschedule(None)
             message = await self._receive()
             clock.reschedule(loop.time() + self._answer_seconds)
             if message["type"] == "http.disconnect":
                 self.cut_off = True
                 raise CutOffError
-            more = message.get("more_body", False)
+            self.complete = not message.get("more_body", False)
             if message.get("body"):
                 yield message["body"]
 
@@ -125,7 +123,7 @@ class Upstream:
                     timeout=self._timeout,
                 ) as response:
                     begun = True
-                    await self._relay(response, send, clock)
+                    await self._relay(response, None if upload and not upload.complete else receive, send, clock)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             failure, status = error, 503
         except TimeoutError as error:
@@ -145,11 +143,13 @@ class Upstream:
     def _address(self, scope: Scope) -> URL:
         address = self._url + scope["raw_path"].decode("ascii")
         if scope["query_string"]:
-            # What is already encoded stays as it is; what should have been is.
-            address += "?" + quote(scope["query_string"], safe=punctuation)
+            address += "?" + scope["query_string"].decode("ascii")  # the server refuses anything else
         return URL(address, encoded=True)
 
-    async def _relay(self, response: aiohttp.ClientResponse, send: Send, clock: asyncio.Timeout) -> None:
+    async def _relay(
+        self, response: aiohttp.ClientResponse, receive: Receive | None, send: Send, clock: asyncio.Timeout
+    ) -> None:
+        """Pass the answer on. ``receive`` is None while the body is still being read from it."""
         loop = asyncio.get_running_loop()
         named = _named_in_connection(response.raw_headers)
         await send(
@@ -163,13 +163,28 @@ class Upstream:
                 ],
             }
         )
+        leaving: asyncio.Task[None] | None = None
         more = True
-        while more:
-            clock.reschedule(loop.time() + self._patience.answer)
-            chunk = await response.content.readany()
-            clock.reschedule(None)
-            more = not response.content.at_eof()
-            await send({"type": "http.response.body", "body": chunk, "more_body": more})
+        try:
+            while more:
+                clock.reschedule(loop.time() + self._patience.answer)
+                chunk = await response.content.readany()
+                clock.reschedule(None)
+                more = not response.content.at_eof()
+                await send({"type": "http.response.body", "body": chunk, "more_body": more})
+                if more and receive and not leaving:
+                    leaving = asyncio.create_task(_left(receive))
+                if leaving and leaving.done():
+                    return  # the rest would be for nobody
+        finally:
+            if leaving:
+                leaving.cancel()
+
+
+async def _left(receive: Receive) -> None:
+    """Return when the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 _FAILURES = {
