@@ -1,10 +1,11 @@
 """The public routes: what is forwarded, to whom, and under which conditions. Nothing else ever is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote
 
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.access import Authenticated
@@ -58,7 +59,7 @@ PUBLIC_ROUTES = (
 )
 
 
-def forwarding_routes(max_upload_bytes: int) -> list[Route]:
+def forwarding_routes(max_upload_bytes: int) -> Sequence[Route]:
     """:data:`PUBLIC_ROUTES` for a router; a submission may have ``max_upload_bytes``, any other body 64 KiB."""
     routes = []
     for public in PUBLIC_ROUTES:
@@ -71,10 +72,21 @@ def forwarding_routes(max_upload_bytes: int) -> list[Route]:
             else BodyLimits(JSON_BYTES, IDLE_SECONDS, JSON_SECONDS)
         )
         for path in public.paths:
-            route = Route(path, Limited(app, limits), methods=[public.method], name=public.name)
-            route.methods = {public.method}  # Starlette adds HEAD, which no service answers
-            routes.append(route)
+            routes.append(_Path(path, Limited(app, limits), public))
     return routes
+
+
+class _Path(Route):
+    """One path of a public route."""
+
+    def __init__(self, path: str, app: ASGIApp, public: PublicRoute) -> None:
+        super().__init__(path, app, methods=[public.method], name=public.name)
+        self.methods = {public.method}  # Starlette adds HEAD, which no service answers
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, noted = super().matches(scope)
+        # FastAPI notes the route for its own kind of routes only; the log and the metrics look for it.
+        return match, {**noted, "route": self} if match is not Match.NONE else noted
 
 
 class Forwarded:

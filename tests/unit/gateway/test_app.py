@@ -1,0 +1,99 @@
+"""The gateway as a whole: its own answers, its readiness, what it counts, and that it holds nothing."""
+
+import json
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway import documentation
+from tests.unit.gateway.door import Door, opened
+from tests.unit.gateway.wire import ask, get, post
+
+
+def counted(door: Door, **labels: str) -> float | None:
+    return door.metrics.registry.get_sample_value("http_requests_total", {"service": "gateway", **labels})
+
+
+@pytest.mark.parametrize("path", ["/", "/auth", "/auth/", "/leakage", "/leakage/"])
+async def test_the_status_routes_answer_with_a_small_object(path: str):
+    async with opened(same_process=True) as door:
+        answer = await ask(door.port, get(path))
+    told = json.loads(answer.body)
+    assert (answer.status, set(told), type(told["status"])) == (200, {"status", "service"}, str)
+
+
+@pytest.mark.parametrize("same_process", [False, True])
+async def test_it_is_ready_when_both_services_are(same_process: bool):
+    async with opened(same_process=same_process) as door:
+        answer = await ask(door.port, get("/readyz"))
+        assert (answer.status, json.loads(answer.body)["checks"]) == (200, {"auth": "ok", "tasks": "ok"})
+        door.tasks.ready = False
+        answer = await ask(door.port, get("/readyz"))
+        assert (answer.status, json.loads(answer.body)["checks"]) == (503, {"auth": "ok", "tasks": "failed"})
+
+
+async def test_it_is_alive_but_not_ready_while_a_service_is_away():
+    async with opened(auth_url="http://127.0.0.1:9") as door:
+        assert (await ask(door.port, get("/healthz"))).status == 200
+        answer = await ask(door.port, get("/readyz"))
+    assert (answer.status, json.loads(answer.body)["checks"]) == (503, {"auth": "failed", "tasks": "ok"})
+
+
+async def test_legacy_mode_is_announced_with_a_warning():
+    for mode, warnings in (("legacy", 1), ("required", 0)):
+        with capture_logs() as logs:
+            async with opened(auth_mode=mode, same_process=True):
+                pass
+        assert (
+            len([line for line in logs if line["log_level"] == "warning" and "AUTH_MODE" in line["event"]]) == warnings
+        )
+
+
+async def test_requests_are_counted_and_logged_by_route_and_never_by_path():
+    with capture_logs() as logs:
+        async with opened(auth_mode="legacy", same_process=True) as door:
+            await ask(door.port, get("/leakage/detect_leak/secret-id"))
+            await ask(door.port, post("/login", b"{}"))
+            await ask(door.port, get("/nothing/secret-id"))
+            await ask(door.port, get("/"))
+    assert counted(door, method="GET", route="/leakage/detect_leak/{job_id}", status="200") == 1
+    assert counted(door, method="POST", route="/login", status="200") == 1
+    assert counted(door, method="GET", route="unknown", status="404") == 1
+    assert counted(door, method="GET", route="/", status="200") == 1
+    assert "secret-id" not in repr(logs)
+
+
+async def test_metrics_are_not_served_to_the_public():
+    async with opened(auth_mode="legacy", same_process=True) as door:
+        assert (await ask(door.port, get("/metrics"))).status == 404
+
+
+async def test_the_documentation_is_the_committed_one(tmp_path, monkeypatch):
+    committed = tmp_path / "openapi.yaml"
+    committed.write_text("openapi: 3.1.0\npaths: {/login: {}}\n")
+    monkeypatch.setattr(documentation, "COMMITTED", committed)
+    async with opened(same_process=True) as door:
+        answer = await ask(door.port, get("/openapi.json"))
+        page = await ask(door.port, get("/docs"))
+    assert json.loads(answer.body) == {"openapi": "3.1.0", "paths": {"/login": {}}}
+    assert answer.header("content-type") == "application/json"
+    assert b"/openapi.json" in page.body
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: -2\r\n\r\nab",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 0x2\r\n\r\nab",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length : 2\r\n\r\nab",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+async def test_a_request_whose_length_can_be_read_in_two_ways_reaches_no_service(head: bytes):
+    async with opened(auth_mode="legacy") as door:
+        assert (await ask(door.port, head)).status == 400
+        assert door.auth.paths == []

@@ -1,0 +1,49 @@
+"""What the gateway can be told, and what it refuses to be told."""
+
+import pytest
+
+from gateway.settings import GatewaySettings
+from services.chassis.settings import load
+from services.chassis.startup import StartupError
+
+ENVIRONMENT = {"AUTH_URL": "http://auth:8001/", "TASKS_URL": "http://tasks:8002", "GOOGLE_CLIENT_IDS": "a, b"}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in GatewaySettings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def test_the_least_that_must_be_said_is_enough(environment: pytest.MonkeyPatch):
+    settings = load(GatewaySettings)
+    assert (settings.port, settings.metrics_port, settings.auth_mode) == (8000, 9000, "required")
+    assert (settings.auth_url, settings.google_client_ids) == ("http://auth:8001", ("a", "b"))
+    assert settings.max_upload_bytes == 160 * 1024 * 1024
+
+
+@pytest.mark.parametrize("name", ENVIRONMENT)
+def test_what_must_be_said_is_asked_for_by_its_name(environment: pytest.MonkeyPatch, name: str):
+    environment.delenv(name)
+    with pytest.raises(StartupError, match=rf"^Wrong settings\. {name}: is not set\.$"):
+        load(GatewaySettings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AUTH_URL", "auth:8001"),
+        ("AUTH_MODE", "none"),
+        ("MAX_UPLOAD_BYTES", "0"),
+        ("MAX_UPLOAD_BYTES", "many"),
+        ("GOOGLE_CLIENT_IDS", ","),
+        ("PORT", "70000"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(environment: pytest.MonkeyPatch, name: str, value: str):
+    environment.setenv(name, value)
+    with pytest.raises(StartupError, match=rf"^Wrong settings\. {name}: "):
+        load(GatewaySettings)
