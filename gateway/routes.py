@@ -71,8 +71,7 @@ def forwarding_routes(max_upload_bytes: int) -> Sequence[Route]:
             if public.takes_photos
             else BodyLimits(JSON_BYTES, IDLE_SECONDS, JSON_SECONDS)
         )
-        for path in public.paths:
-            routes.append(_Path(path, Limited(app, limits), public))
+        routes.extend(_Path(path, Limited(app, limits), public) for path in public.paths)
     return routes
 
 
