@@ -1,8 +1,9 @@
 """The names on the broker: one topic exchange, and one queue per consuming service and purpose.
 
 Every service declares all of it when it starts, so that an event waits for a consumer that has never run yet.
-Around each queue ``q`` stand ``q.retry.<n>``, where a failed delivery waits before it returns to ``q``, and
-``q.dead``, where one lies that will not be tried again (a dead letter) until somebody replays it.
+Around each queue ``q`` stand ``q.retry.<n>ms``, where a failed delivery waits so long before it returns to ``q``, and
+``q.dead``, where one lies that will not be tried again (a dead letter) until somebody replays it. A queue's arguments
+cannot be changed once it exists; with the delay in its name, other delays make other queues.
 """
 
 from dataclasses import dataclass
@@ -36,9 +37,9 @@ class Subscription:
         """Where its dead letters lie."""
         return f"{self.queue}.dead"
 
-    def retry_queue(self, attempt: int) -> str:
-        """Where a delivery waits after its ``attempt``-th failure (1 for the first)."""
-        return f"{self.queue}.retry.{attempt}"
+    def retry_queue(self, delay_number: int) -> str:
+        """Where a delivery waits for the delay of that number (1 for the first)."""
+        return f"{self.queue}.retry.{round(self.retry_delays[delay_number - 1] * 1000)}ms"
 
 
 # A person waits 45 seconds for these, so the first retries come early.

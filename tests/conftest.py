@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 
 from tests import servers
 
@@ -23,6 +24,24 @@ def _needs(item: pytest.Item) -> set[str]:
 def _missing(needs: set[str]) -> bool:
     given = {name for name, variable in servers.GIVEN_BY.items() if os.environ.get(variable)}
     return bool(needs - given) and not servers.engine_answers()
+
+
+@pytest.fixture(autouse=True)
+def plain_logs() -> Iterator[None]:
+    """Log through the standard library, where pytest catches it, whatever the test sets up."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger("debug"),
+        cache_logger_on_first_use=False,
+    )
+    yield
+    structlog.contextvars.clear_contextvars()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,11 +1,15 @@
 """Starting: what ends it with a clear line, and waiting for servers that are not up yet."""
 
+import asyncio
+import random
 from collections.abc import Awaitable, Callable
 
-import stamina
 import structlog
 
 log = structlog.get_logger(__name__)
+
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 5.0
 
 
 class StartupError(Exception):
@@ -18,10 +22,13 @@ async def wait_for(name: str, ready: Callable[[], Awaitable[object]], errors: tu
     Waits without an end, because servers that start together come up in any order and an orchestrator bounds the
     wait anyway. Errors other than ``errors`` (connection faults) propagate at once.
     """
-    async for attempt in stamina.retry_context(
-        on=errors, attempts=None, timeout=None, wait_initial=0.2, wait_max=5.0, wait_jitter=0.5
-    ):
-        with attempt:
-            if attempt.num > 1:
-                log.info("waiting for a server", server=name, attempt=attempt.num)
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        try:
             await ready()
+        except errors as error:
+            log.info("waiting for a server", server=name, error=type(error).__name__)
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        else:
+            return

@@ -4,15 +4,20 @@ The adapters (:mod:`.rabbitmq`, :mod:`.local`) move bytes; the decisions are mad
 
 - the handler returns → the delivery is acknowledged;
 - it raises → the delivery comes back after the subscription's next delay; after the last one, and at once for
-  :class:`PermanentError` and for what is no event at all, it is buried as a dead letter, and ``on_dead`` hears of it
-  first, so that a person who waits is told;
-- it is cancelled (shutdown) → the delivery is given back untouched. Cancellation is not a failure.
+  :class:`PermanentError`, it is buried as a dead letter, and ``on_dead`` hears of it first, so that a person who waits
+  is told;
+- there is no handler for this type of event → as if one had raised: while a new version is rolled out, another
+  replica may know it;
+- it is no event at all → it is buried at once;
+- the handler is cancelled (shutdown) → the delivery is given back untouched. Cancellation is not a failure. An end
+  that has been decided is carried out all the same.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 import structlog
@@ -26,6 +31,7 @@ from services.chassis.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 UNSETTLED_PAUSE_SECONDS = 1.0
+LONGEST_REASON = 500  # characters
 
 
 class PublishError(Exception):
@@ -40,6 +46,7 @@ class PermanentError(Exception):
 Handler: TypeAlias = Callable[[Any], Awaitable[None]]
 Handlers: TypeAlias = Mapping[type[EventData], Handler]
 OnDead: TypeAlias = Callable[[EventData], Awaitable[None]]
+End: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +117,8 @@ class Broker(Protocol):
 def read_dead_letter(body: bytes, reason: str) -> DeadLetter:
     """Describe a dead letter, whatever it is."""
     text = body.decode(errors="replace")
-    try:
-        envelope = Envelope.model_validate_json(body)
-    except ValidationError:
+    envelope = _read(body)
+    if envelope is None:
         return DeadLetter(None, None, None, reason, text)
     return DeadLetter(envelope.id, envelope.type, envelope.subject, reason, text)
 
@@ -129,51 +135,93 @@ class Consumer:
     async def take(self, delivery: Delivery) -> None:
         """Handle one delivery to one of its ends."""
         started = time.perf_counter()
-        try:
-            kind, outcome = await self._handle(delivery)
-        except asyncio.CancelledError:
-            await delivery.requeue()
-            raise
-        except Exception:
-            # Telling of a failure has failed too (the broker or a database is away): give it back, but not at once.
-            log.exception("a delivery could not be brought to an end", queue=self.subscription.queue)
-            await asyncio.sleep(UNSETTLED_PAUSE_SECONDS)
-            await delivery.requeue()
-            return
-        self.metrics.events_handled.labels(self.subscription.queue, kind, outcome).inc()
-        self.metrics.event_seconds.labels(self.subscription.queue).observe(time.perf_counter() - started)
-
-    async def _handle(self, delivery: Delivery) -> tuple[str, str]:
-        try:
-            envelope = Envelope.model_validate_json(delivery.body)
-            kind = next(kind for kind in self.handlers if envelope.type == kind.TYPE)
-            data = kind.model_validate(envelope.data)
-        except (ValidationError, StopIteration) as error:
-            log.error("a message is no event of this queue", queue=self.subscription.queue, error=type(error).__name__)  # noqa: TRY400 - the traceback would show the message
-            await delivery.bury("not an event of this queue")
-            return "unknown", "buried"
+        envelope = _read(delivery.body)
+        kind = next((kind for kind in self.handlers if envelope and envelope.type == kind.TYPE), None)
         with (
-            correlated(envelope.traceparent),
-            structlog.contextvars.bound_contextvars(event=envelope.type, job=envelope.data.get("job_id")),
+            correlated(envelope.traceparent if envelope else None),
+            structlog.contextvars.bound_contextvars(
+                queue=self.subscription.queue,
+                event=kind.TYPE if kind else "unknown",
+                job=envelope.data.get("job_id") if envelope else None,
+            ),
         ):
             try:
-                await self.handlers[kind](data)
-            except Exception as error:  # noqa: BLE001 - every failure of a handler ends here, visibly
-                return kind.TYPE, await self._failed(delivery, data, error)
-            await delivery.ack()
-            return kind.TYPE, "handled"
+                outcome, end = await self._judge(delivery, envelope, kind)
+            except asyncio.CancelledError:
+                await delivery.requeue()
+                raise
+            except Exception:
+                log.exception("a failure could not be told; the delivery is given back")
+                outcome, end = "given back", partial(_later, delivery.requeue)
+            await _uncancelled(end())
+        self.metrics.events_handled.labels(self.subscription.queue, kind.TYPE if kind else "unknown", outcome).inc()
+        self.metrics.event_seconds.labels(self.subscription.queue).observe(time.perf_counter() - started)
 
-    async def _failed(self, delivery: Delivery, data: EventData, error: Exception) -> str:
-        delays = self.subscription.retry_delays
-        number = delivery.failures + 1
-        if number <= len(delays) and not isinstance(error, PermanentError):
-            log.warning(
-                "handling failed; it will be retried", failures=number, seconds=delays[number - 1], exc_info=error
-            )
-            await delivery.retry(number)
-            return "retried"
-        log.error("handling failed for good; it is a dead letter now", failures=number, exc_info=error)
-        if self.on_dead is not None:
-            await self.on_dead(data)
-        await delivery.bury(f"{type(error).__name__}: {error}"[:500])
-        return "buried"
+    async def _judge(
+        self, delivery: Delivery, envelope: Envelope | None, kind: type[EventData] | None
+    ) -> tuple[str, End]:
+        """What the delivery comes to, and the call that makes it so."""
+        if envelope is None:
+            log.error("a message is no event; it is a dead letter now")
+            return "buried", partial(delivery.bury, "not an event")
+        data: EventData | None = None
+        try:
+            if kind is None:
+                raise LookupError("no handler for this type of event")  # noqa: TRY301 - a failure like any other
+            data = _payload(kind, envelope)
+            await _ended(self.handlers[kind](data))
+        except Exception as error:
+            delays = self.subscription.retry_delays
+            number = delivery.failures + 1
+            if number <= len(delays) and not isinstance(error, PermanentError):
+                log.warning("handling failed; it will be retried", failures=number, exc_info=error)
+                return "retried", partial(delivery.retry, number)
+            log.exception("handling failed for good; it is a dead letter now", failures=number)
+            if self.on_dead is not None and data is not None:
+                await self.on_dead(data)
+            return "buried", partial(delivery.bury, f"{type(error).__name__}: {error}"[:LONGEST_REASON])
+        return "handled", delivery.ack
+
+
+def _read(body: bytes) -> Envelope | None:
+    try:
+        return Envelope.model_validate_json(body)
+    except ValidationError:
+        return None
+
+
+def _payload(kind: type[EventData], envelope: Envelope) -> EventData:
+    try:
+        return kind.model_validate(envelope.data)
+    except ValidationError as error:
+        # The error's own text would show what was sent.
+        faults = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors(include_input=False))
+        raise PermanentError(f"the event does not fit its type: {faults}") from None
+
+
+async def _ended(handling: Awaitable[None]) -> None:
+    try:
+        await handling
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        # Something that the handler waited for was cancelled, not we: giving the delivery back would repeat that.
+        raise RuntimeError("the handler was cut off") from None
+
+
+async def _later(end: End) -> None:
+    try:
+        await asyncio.sleep(UNSETTLED_PAUSE_SECONDS)
+    finally:
+        await end()
+
+
+async def _uncancelled(end: Awaitable[None]) -> None:
+    """Let ``end`` finish even if we are cancelled meanwhile; then pass the cancellation on."""
+    task = asyncio.ensure_future(end)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise

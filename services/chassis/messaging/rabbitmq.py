@@ -7,7 +7,7 @@ that meets a lost connection would wait for its return without a bound, hence th
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -17,12 +17,18 @@ from aio_pika import DeliveryMode, ExchangeType, Message
 from aio_pika.abc import (
     AbstractExchange,
     AbstractIncomingMessage,
+    AbstractQueue,
     AbstractRobustChannel,
     AbstractRobustConnection,
-    AbstractRobustQueue,
 )
-from aio_pika.exceptions import AMQPError, AuthenticationError, ProbableAuthenticationError
-from aiormq.exceptions import ChannelInvalidStateError
+from aio_pika.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ChannelInvalidStateError,
+    ChannelPreconditionFailed,
+    ProbableAuthenticationError,
+)
+from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed
 
 from contracts.events import Envelope
 from contracts.topology import EXCHANGE, SUBSCRIPTIONS, Subscription
@@ -95,16 +101,19 @@ class _Delivery:
 class RabbitBroker:
     """A :class:`~services.chassis.messaging.broker.Broker` over RabbitMQ."""
 
-    def __init__(self, url: str, metrics: Metrics, name: str) -> None:
+    def __init__(
+        self, url: str, metrics: Metrics, name: str, subscriptions: Sequence[Subscription] = SUBSCRIPTIONS
+    ) -> None:
         self._url = url
         self._metrics = metrics
         self._name = name
+        self._subscriptions = subscriptions
         self._publishing: AbstractRobustConnection | None = None
         self._consuming: AbstractRobustConnection | None = None
         self._channel: AbstractRobustChannel | None = None
         self._exchange: AbstractExchange | None = None
         # The library holds channels weakly.
-        self._consumers: list[tuple[AbstractRobustChannel, AbstractRobustQueue, str]] = []
+        self._consumers: list[tuple[AbstractRobustChannel, AbstractQueue, str]] = []
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -118,6 +127,8 @@ class RabbitBroker:
                     await self._connect()
             except (AuthenticationError, ProbableAuthenticationError):
                 raise StartupError("RABBITMQ_URL: RabbitMQ refuses this user or password.") from None
+            except (ConnectionNotAllowed, ChannelAccessRefused, ChannelPreconditionFailed) as error:
+                raise StartupError(f"RABBITMQ_URL: RabbitMQ refuses our queues: {error}.") from None
             except BaseException:
                 await self.close()
                 raise
@@ -127,12 +138,15 @@ class RabbitBroker:
     async def _connect(self) -> None:
         self._publishing = await self._connection("publishing")
         self._consuming = await self._connection("consuming")
-        channel = await self._publishing.channel(publisher_confirms=True, on_return_raises=True)
-        assert isinstance(channel, AbstractRobustChannel)  # noqa: S101 - of a robust connection
+        channel = self._publishing.channel(publisher_confirms=True, on_return_raises=True)
+        await channel.initialize()
         self._channel = channel
-        self._exchange = await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
-        for subscription in SUBSCRIPTIONS:
+        self._exchange = await self._declare_exchange(channel)
+        for subscription in self._subscriptions:
             await self._declare(channel, subscription)
+
+    async def _declare_exchange(self, channel: AbstractRobustChannel) -> AbstractExchange:
+        return await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
 
     async def _connection(self, purpose: str) -> AbstractRobustConnection:
         return await aio_pika.connect_robust(
@@ -143,7 +157,7 @@ class RabbitBroker:
             client_properties={"connection_name": f"{self._name} {purpose}"},
         )
 
-    async def _declare(self, channel: AbstractRobustChannel, subscription: Subscription) -> None:
+    async def _declare(self, channel: AbstractRobustChannel, subscription: Subscription) -> AbstractQueue:
         safe = {"x-queue-type": "quorum", "x-overflow": "reject-publish", "x-dead-letter-strategy": "at-least-once"}
         to_default = {"x-dead-letter-exchange": ""}
         await channel.declare_queue(
@@ -172,6 +186,7 @@ class RabbitBroker:
             )
         for event in subscription.events:
             await queue.bind(EXCHANGE, routing_key=event.TYPE)
+        return queue
 
     async def publish(self, envelope: Envelope) -> None:
         """Publish to the exchange; returns when the server has confirmed that every bound queue holds it."""
@@ -211,11 +226,13 @@ class RabbitBroker:
         """Consume a queue; see :class:`~services.chassis.messaging.broker.Broker`."""
         if self._consuming is None:
             raise PublishError("not connected")
-        channel = await self._consuming.channel(publisher_confirms=False)
-        assert isinstance(channel, AbstractRobustChannel)  # noqa: S101 - of a robust connection
+        channel = self._consuming.channel(publisher_confirms=False)
+        await channel.initialize()
         await channel.set_qos(prefetch_count=concurrency)
-        queue = await channel.get_queue(subscription.queue, ensure=False)
-        assert isinstance(queue, AbstractRobustQueue)  # noqa: S101
+        # Declared on this channel too: the library declares again what a channel declared when its connection returns,
+        # and a server that lost its queues must get this one back before we consume it.
+        await self._declare_exchange(channel)
+        queue = await self._declare(channel, subscription)
         consumer = Consumer(subscription, handlers, on_dead, self._metrics)
 
         async def on_message(message: AbstractIncomingMessage) -> None:
