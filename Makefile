@@ -1,3 +1,73 @@
-# Everything a person does with this repository. `make help` lists it.
+# Everything a person does with this repository; `make help` lists it.
 .DEFAULT_GOAL := help
-PYTHON ?= python3
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.PHONY: help run demo test lint format contracts lock evaluate up down clean
+
+# The newest Python from 3.11 on, unless PYTHON names one.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+
+help: ## list what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: .venv/embedded ## start the whole backend in one process at http://127.0.0.1:8000 (PORT=… chooses another)
+	@exec $(BIN)/python -m deploy.embedded
+
+demo: .venv/embedded ## submit a photo pair to a backend of its own, and show the report
+	@exec $(BIN)/python -m deploy.embedded.demo
+
+test: .venv/dev ## run all tests; without Docker all but those that need servers (REQUIRE_DOCKER=1 forbids that)
+	@$(BIN)/python -m pytest
+
+lint: .venv/dev ## check style, types and imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check . ; exit 1; }
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-timings 2>/dev/null || $(BIN)/lint-imports
+
+format: .venv/dev ## put the code into its form
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+evaluate: .venv/dev ## measure the thermographic analysis on synthetic scenes (and on THERMAL_PICTURES, a folder)
+	@$(BIN)/python -m tests.evaluation
+
+contracts: .venv/dev ## write the schemas, openapi.yaml and asyncapi.yaml from the code
+	@$(BIN)/python -m deploy.contract_documents
+
+lock: .venv/dev ## choose the newest packages that pyproject.toml allows, and lock them with hashes
+	@for extra in gateway auth tasks analysis embedded dev; do \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+			--no-header --upgrade --extra $$extra -o locks/$$extra.txt pyproject.toml; done
+
+up: .env ## start everything with Docker Compose, and wait until it is ready
+	@docker compose up --detach --build --wait
+
+down: ## stop it; the data stays in its volumes
+	@docker compose down
+
+.env: .env.example
+	@[ -f .env ] && touch .env && echo ".env.example is newer than .env: look whether a setting is missing." || \
+		(umask 077; $(PYTHON) deploy/docker/make_env.py > .env; \
+		echo "Made .env with random secrets; put your GOOGLE_CLIENT_IDS into it.")
+
+clean: ## remove the environment and what tools have left; data and .env stay
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache out
+
+.venv/bin/python:
+	@[ -n "$(PYTHON)" ] || { echo "This needs Python 3.11 or newer; set PYTHON=<path of one>." >&2; exit 1; }
+	@$(PYTHON) -m venv .venv 2>/dev/null || { rm -rf .venv; \
+		echo "$(PYTHON) cannot make environments. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+
+.venv/embedded: locks/embedded.txt | .venv/bin/python
+	@echo "Installing into .venv (once) …"
+	@$(PIP_INSTALL) -r locks/embedded.txt
+	@touch $@
+
+.venv/dev: locks/dev.txt | .venv/bin/python
+	@echo "Installing into .venv (once) …"
+	@$(PIP_INSTALL) -r locks/dev.txt
+	@touch $@ .venv/embedded
