@@ -10,7 +10,7 @@ EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
 
 def filled(example: str) -> str:
-    """``example`` with secrets: 32 random bytes each, in base64 for keys and in hexadecimal, safe in URLs, elsewhere."""
+    """``example`` with a secret of 32 random bytes for each empty value: keys in base64, others in hexadecimal."""
 
     def fill(match: re.Match[str]) -> str:
         name = match.group(1)

@@ -93,9 +93,7 @@ async def _submit(http: aiohttp.ClientSession, url: str) -> str:
         await _json(answer)
     form = aiohttp.FormData({"uid": USER, "task_json": TASK.format(id=uuid.uuid4())})
     for number, path in enumerate(sorted(PHOTOS.glob("*.jpg"))):
-        form.add_field(
-            f"media{number}", path.read_bytes(), filename=path.name, content_type="application/octet-stream"
-        )
+        form.add_field(f"media{number}", path.read_bytes(), filename=path.name, content_type="application/octet-stream")
     async with http.post(f"{url}/leakage/detect_leak", data=form) as answer:
         job: str = (await _json(answer))["jobId"]
     return job

@@ -1,0 +1,209 @@
+"""The same system in two ways of running it, each in both modes of signing in: every scenario meets all four."""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from services.chassis.settings import AuthMode
+from tests.e2e.app import App
+from tests.e2e.issuer import CLIENT_ID, Issuer, issuing
+from tests.synthetic import Scene, make_scene
+
+ROOT = Path(__file__).parents[2]
+READY_SECONDS = 180.0
+PROJECT = "home-energy-audit-e2e"
+SCENE_SEED = 25  # a window with air leaks, radiometric
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A running system."""
+
+    url: str
+    way: Literal["embedded", "compose"]
+    mode: AuthMode
+    issuer: Issuer
+
+    def phone(self, name: str | None = None, *, signed_in: bool | None = None, prefixed: bool = True) -> App:
+        """A phone with an account of its own that has logged in.
+
+        It goes on sending a Google token when ``signed_in``; by default only where that is demanded.
+        """
+        uid = f"{name or 'person'}-{secrets.token_hex(4)}@example.com"
+        token = self.issuer.token(uid)
+        app = App(self.url, uid, prefixed=prefixed)
+        answer = app.login(token)
+        assert answer.status == 200, answer.body
+        if signed_in if signed_in is not None else self.mode == "required":
+            app.bearer = token
+        return app
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Iterator[Issuer]:
+    """An issuer for the whole run."""
+    with issuing() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def scene() -> Scene:
+    """A photo pair with a known leak."""
+    return make_scene(SCENE_SEED)
+
+
+@pytest.fixture(scope="session")
+def pair(scene: Scene) -> list[tuple[str, bytes]]:
+    """The pair as the app names it."""
+    return [("obs0_rgb.jpg", scene.colour), ("obs0_thermal.jpg", scene.thermal)]
+
+
+@pytest.fixture(scope="session")
+def compose() -> Iterator["Compose"]:
+    """docker-compose.yml, built once, removed with its volumes at the end."""
+    stack = Compose(_free_port())
+    try:
+        stack.run("build")
+        yield stack
+    finally:
+        stack.run("down", "--volumes", "--timeout", "10")
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(("embedded", "legacy"), id="embedded-legacy"),
+        pytest.param(("embedded", "required"), id="embedded-required"),
+        pytest.param(("compose", "legacy"), id="compose-legacy", marks=pytest.mark.docker),
+        pytest.param(("compose", "required"), id="compose-required", marks=pytest.mark.docker),
+    ],
+)
+def backend(
+    request: pytest.FixtureRequest, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Backend]:
+    """A running system, in one of its forms."""
+    way, mode = request.param
+    if way == "embedded":
+        with _embedded(mode, issuer, tmp_path_factory.mktemp("data")) as url:
+            yield Backend(url, way, mode, issuer)
+    else:
+        stack: Compose = request.getfixturevalue("compose")
+        stack.up(mode, issuer)
+        yield Backend(stack.url, way, mode, issuer)
+
+
+class _embedded:  # noqa: N801 - used as a context manager
+    """The embedded backend in a process of its own."""
+
+    def __init__(self, mode: AuthMode, issuer: Issuer, data: Path) -> None:
+        self._port = _free_port()
+        self._log = (data / "log").open("wb")
+        environment = {
+            **os.environ,
+            "HOST": "127.0.0.1",
+            "PORT": str(self._port),
+            "DATA_DIR": str(data / "kept"),
+            "AUTH_MODE": mode,
+            "GOOGLE_CLIENT_IDS": CLIENT_ID,
+            "GOOGLE_CERTS_URL": f"http://127.0.0.1:{issuer.port}/certs",
+            "LOG_LEVEL": "info",
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "deploy.embedded"], cwd=ROOT, env=environment, stdout=self._log, stderr=self._log
+        )
+
+    def __enter__(self) -> str:
+        url = f"http://127.0.0.1:{self._port}"
+        wait_until_ready(url, self._process.poll)
+        return url
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=15)
+        self._log.close()
+
+
+class Compose:
+    """The committed docker-compose.yml under a project name of its own."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        words = ("MYSQL_ROOT_PASSWORD", "MYSQL_PASSWORD", "MONGO_PASSWORD", "RABBITMQ_PASSWORD", "SERVICE_TOKEN")
+        self._environment = {
+            **os.environ,
+            **{word: secrets.token_hex(16) for word in words},
+            "ACCESS_TOKEN_KEYS": "c2VlZCBmb3IgdGVzdHMgb25seTsgMzIgYnl0ZXMgbG8=",
+            "GOOGLE_CLIENT_IDS": CLIENT_ID,
+            "PORT": str(port),
+        }
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """``docker compose …``; its output is in the failure's message."""
+        command = ["docker", "compose", "--env-file", "/dev/null", "-p", PROJECT]
+        files = ["-f", "docker-compose.yml", "-f", "tests/e2e/compose.issuer.yml"]
+        done = subprocess.run(  # noqa: S603
+            [*command, *files, *arguments],
+            cwd=ROOT,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=1800,
+            check=False,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"docker compose {' '.join(arguments)}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+        return done
+
+    def up(self, mode: AuthMode, issuer: Issuer) -> None:
+        """Start it, scaled, and wait until every container is healthy."""
+        self._environment["AUTH_MODE"] = mode
+        self._environment["GOOGLE_CERTS_URL"] = f"http://host.docker.internal:{issuer.port}/certs"
+        done = self.run(
+            "up",
+            "--detach",
+            "--wait",
+            "--wait-timeout",
+            "240",
+            "--scale",
+            "analysis=2",
+            "--scale",
+            "tasks=2",
+            check=False,
+        )
+        if done.returncode:
+            logs = self.run("logs", "--no-color", "--tail", "40", check=False).stdout
+            raise AssertionError(f"docker compose up:\n{done.stderr[-3000:]}\n{logs[-8000:]}")
+        wait_until_ready(self.url)
+
+
+def wait_until_ready(url: str, ended: Callable[[], int | None] = lambda: None) -> None:
+    """Return when ``/readyz`` is answered 200; ``ended`` tells when there is nothing to wait for any more."""
+    end = time.monotonic() + READY_SECONDS
+    while time.monotonic() < end:
+        assert ended() is None, f"the process has ended with {ended()}"
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:  # noqa: S310
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            pass
+        time.sleep(0.1)
+    raise AssertionError(f"{url} is not ready within {READY_SECONDS} s")
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
