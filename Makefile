@@ -36,7 +36,7 @@ evaluate: .venv/dev ## measure the thermographic analysis on synthetic scenes (a
 	@$(BIN)/python -m tests.evaluation
 
 contracts: .venv/dev ## write the schemas, openapi.yaml and asyncapi.yaml from the code
-	@$(BIN)/python -m deploy.contract_documents
+	@$(BIN)/python -m deploy.documents
 
 lock: .venv/dev ## choose the newest packages that pyproject.toml allows, and lock them with hashes
 	@for extra in gateway auth tasks analysis embedded dev; do \

@@ -1,5 +1,6 @@
 """Wiring of the analysis service: nothing happens at import time, everything in the lifespan."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypedDict
@@ -38,9 +39,9 @@ def make_analyser(settings: AnalysisSettings) -> tuple[Analyser, int]:
     # Imported only when used: it brings the numeric libraries.
     from services.analysis.thermography.analyser import ThermographyAnalyser
 
-    analyser = ThermographyAnalyser(settings.analysis_workers, settings.analysis_seconds)
-    # One more than there are workers: its photos are fetched while they compute.
-    return analyser, settings.analysis_workers + 1
+    workers = settings.analysis_workers or os.cpu_count() or 1
+    # One submission more than there are workers: its photos are fetched while they compute.
+    return ThermographyAnalyser(workers, settings.analysis_seconds), workers + 1
 
 
 def create_app(settings: AnalysisSettings, metrics: Metrics, make_broker: Callable[[], Broker]) -> FastAPI:

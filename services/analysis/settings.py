@@ -1,6 +1,5 @@
 """What the analysis service can be told."""
 
-import os
 from typing import Literal
 
 from pydantic import Field
@@ -21,6 +20,4 @@ class AnalysisSettings(ServiceSettings):
     )
     mock_seconds: float = Field(3.0, ge=0, le=60, description="how long the mock takes")
     analysis_seconds: float = Field(30.0, gt=0, description="a job's analysis is killed and ended after so long")
-    analysis_workers: int = Field(
-        os.cpu_count() or 1, ge=1, le=128, description="worker processes; by default one per core"
-    )
+    analysis_workers: int | None = Field(None, ge=1, le=128, description="worker processes; by default one per core")

@@ -1,6 +1,6 @@
-"""The documents in ``contracts/`` that are made from the code: JSON Schemas, ``asyncapi.yaml``, ``openapi.yaml``.
+"""The documents that are made from the code: ``contracts/`` (schemas, asyncapi, openapi), and the table of settings.
 
-``python -m deploy.contract_documents`` writes them (``make contracts``); a contract test compares them. It stands here
+``python -m deploy.documents`` writes them (``make contracts``); a contract test compares them. It stands here
 because only deploy may import every service.
 """
 
@@ -11,34 +11,37 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic.fields import FieldInfo
 
-import contracts
 from contracts.events import EVENTS, Envelope
 from contracts.topology import EXCHANGE, SUBSCRIPTIONS
+from deploy.embedded.settings import EmbeddedSettings
 from gateway.app import create_app as create_gateway
 from gateway.documentation import merged_openapi
 from gateway.settings import GatewaySettings
+from services.analysis.settings import AnalysisSettings
 from services.auth.app import create_app as create_auth
 from services.auth.settings import AuthSettings
 from services.chassis.messaging.local import LocalBroker
 from services.chassis.metrics import Metrics
-from services.chassis.settings import load
+from services.chassis.settings import ServiceSettings, load
 from services.tasks.app import create_app as create_tasks
 from services.tasks.photos.files import FilePhotos
 from services.tasks.settings import TasksSettings
 
-FOLDER = Path(contracts.__file__).parent
+ROOT = Path(__file__).parents[1]
 NOTE = "# Made from the code by `make contracts`; change the code, not this file.\n"
 
 
 def documents() -> dict[str, str]:
-    """Each document's path below ``contracts/``, and its text."""
-    schemas = {f"schemas/{event.TYPE}.json": _json(event.model_json_schema()) for event in EVENTS}
+    """Each document's path from the root, and its text."""
+    schemas = {f"contracts/schemas/{event.TYPE}.json": _json(event.model_json_schema()) for event in EVENTS}
     return {
         **schemas,
-        "schemas/envelope.json": _json(Envelope.model_json_schema()),
-        "asyncapi.yaml": _yaml(_asyncapi()),
-        "openapi.yaml": _yaml(_openapi()),
+        "contracts/schemas/envelope.json": _json(Envelope.model_json_schema()),
+        "contracts/asyncapi.yaml": _yaml(_asyncapi()),
+        "contracts/openapi.yaml": _yaml(_openapi()),
+        "docs/settings.md": _settings(),
     }
 
 
@@ -153,17 +156,68 @@ def _openapi() -> dict[str, Any]:
     return merged_openapi([app.openapi() for app in apps])
 
 
+def _settings() -> str:
+    """One table of every setting of every process."""
+    classes: dict[str, type[ServiceSettings]] = {
+        "gateway": GatewaySettings,
+        "auth": AuthSettings,
+        "tasks": TasksSettings,
+        "analysis": AnalysisSettings,
+        "embedded": EmbeddedSettings,
+    }
+    rows: dict[str, dict[str, FieldInfo]] = {}
+    for process, settings in classes.items():
+        for name, field in settings.model_fields.items():
+            rows.setdefault(name, {})[process] = field
+    lines = [_row(name.upper(), fields, len(classes)) for name, fields in rows.items()]
+    return _SETTINGS_HEAD + "\n".join(lines) + "\n"
+
+
+def _row(name: str, fields: dict[str, FieldInfo], processes: int) -> str:
+    of_default: dict[str, list[str]] = {}
+    for process, field in fields.items():
+        of_default.setdefault(_default(field), []).append(process)
+    default = ", ".join(
+        value if len(of_default) == 1 else f"{value} ({', '.join(who)})" for value, who in of_default.items()
+    )
+    readers = "all" if len(fields) == processes else ", ".join(fields)
+    meaning = "; ".join(dict.fromkeys(str(field.description) for field in fields.values()))
+    return f"| `{name}` | {readers} | {default} | {meaning} |"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**required**"
+    if field.default in (None, ()):
+        return "–"
+    return f"`{field.default}`"
+
+
+_SETTINGS_HEAD = """\
+# Settings
+
+<!-- Made from the code by `make contracts`. -->
+
+Every process reads its settings from the environment, and refuses to start, with one line for all faults, when one is
+missing or wrong. An empty variable counts as unset. `make run` (column "embedded") sets everything that it needs by
+itself; the other settings of the four services hold there too.
+
+| variable | read by | default | meaning |
+|---|---|---|---|
+"""
+
+
 def main() -> None:
     """Write every document, and remove schemas of events that are no more."""
     made = documents()
-    for old in (FOLDER / "schemas").glob("*.json"):
-        if f"schemas/{old.name}" not in made:
+    for old in (ROOT / "contracts" / "schemas").glob("*.json"):
+        if f"contracts/schemas/{old.name}" not in made:
             old.unlink()
     for name, text in made.items():
-        path = FOLDER / name
+        path = ROOT / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-        sys.stdout.write(f"contracts/{name}\n")
+        sys.stdout.write(f"{name}\n")
 
 
 if __name__ == "__main__":
