@@ -28,6 +28,10 @@ TRUSTED = 0.7
 FOREIGN = 40.0
 """A colour farther from the palette than this (0..255) does not show temperature at all: print or another photo."""
 
+DETAILED = 0.03
+"""Fine structures of at least this strength are those of an ordinary photo: four photos of rooms and houses show 0.043
+to 0.054 in a view of 480 pixels, seven thermal pictures 0.006 to 0.018."""
+
 GARISH = 110
 """Channels as far apart as this (0..255) are rare in photos of rooms and common in false colour."""
 
@@ -125,14 +129,19 @@ def looks_thermal(data: bytes) -> float:
     colour = float(overlays.coloured(area).mean())
     if layout.palette in palettes.grey():
         # A grey photo has fine detail; a grey thermal picture is smooth, and may carry a colour bar.
-        detail = estimate_noise((cv2.cvtColor(area, cv2.COLOR_RGB2GRAY) / np.float32(255)).astype(np.float32))
-        likely = 0.9 if layout.bar is not None else 0.65 if detail < 0.006 else 0.35
+        likely = 0.9 if layout.bar is not None else 0.65 if _detail(area) < DETAILED else 0.35
         return likely * (1.0 if explained > 0.98 and colour < 0.02 else 0.3)
     certain = 0.15 * explained if layout.bar is not None else 0.0
     pure = float(np.clip((explained - 0.45) / 0.4, 0, 1) * np.clip(0.35 + colour, 0, 0.85)) + certain
     # Mixed with another photo it is a thermal one still: garish as no room is.
     garish = 0.6 * min(1.0, float(overlays.coloured(area, GARISH).mean()) / 0.4)
     return max(pure, garish)
+
+
+def _detail(rgb: NDArray[np.uint8]) -> float:
+    """How strong the fine structures of a picture (h, w, 3) are, 0..1: what nine tenths of its pixels stay below."""
+    grey = (cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) / np.float32(255)).astype(np.float32)
+    return float(np.quantile(np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 2.0)), 0.9))
 
 
 def estimate_noise(field: NDArray[np.float32]) -> float:

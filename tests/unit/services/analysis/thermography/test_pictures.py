@@ -1,0 +1,207 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pillow_heif
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from services.analysis.thermography import pictures
+from services.analysis.thermography.pictures import MAX_PIXELS, UnreadablePhotoError, open_picture, photo_format
+
+
+def scene(width: int = 160, height: int = 120) -> Image.Image:
+    """Red top left, green top right, blue bottom left, white bottom right."""
+    rgb = np.zeros((height, width, 3), np.uint8)
+    rgb[: height // 2, : width // 2, 0] = 255
+    rgb[: height // 2, width // 2 :, 1] = 255
+    rgb[height // 2 :, : width // 2, 2] = 255
+    rgb[height // 2 :, width // 2 :] = 255
+    return Image.fromarray(rgb)
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def corners(rgb: np.ndarray) -> list[str]:
+    names = {(1, 0, 0): "red", (0, 1, 0): "green", (0, 0, 1): "blue", (1, 1, 1): "white"}
+    height, width = rgb.shape[:2]
+    points = [(height // 4, width // 4), (height // 4, 3 * width // 4), (3 * height // 4, width // 4)]
+    return [names[tuple(int(value > 127) for value in rgb[point])] for point in points]
+
+
+UPRIGHT = ["red", "green", "blue"]
+
+
+def orientated(orientation: int) -> bytes:
+    """The scene stored as a camera held in that way would store it."""
+    undo = {
+        1: [], 2: [Image.Transpose.FLIP_LEFT_RIGHT], 3: [Image.Transpose.ROTATE_180],
+        4: [Image.Transpose.FLIP_TOP_BOTTOM], 5: [Image.Transpose.TRANSPOSE], 6: [Image.Transpose.ROTATE_90],
+        7: [Image.Transpose.TRANSVERSE], 8: [Image.Transpose.ROTATE_270],
+    }[orientation]  # fmt: skip
+    image = scene()
+    for step in undo:
+        image = image.transpose(step)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return saved(image, "JPEG", exif=exif, quality=95)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_taken_with_the_phone_turned_comes_out_upright(orientation):
+    picture = open_picture(orientated(orientation), longest=160)
+    assert corners(picture.rgb) == UPRIGHT
+    assert picture.size == (160, 120)
+    assert picture.rgb.shape == (120, 160, 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        ("JPEG", "RGB"),
+        ("JPEG", "CMYK"),
+        ("PNG", "RGB"),
+        ("PNG", "RGBA"),
+        ("PNG", "P"),
+        ("WEBP", "RGB"),
+        ("WEBP", "RGBA"),
+    ],
+)
+def test_every_format_and_colour_mode_becomes_the_same_rgb(kind, mode):
+    picture = open_picture(saved(scene().convert(mode), kind), longest=160)
+    assert corners(picture.rgb) == UPRIGHT
+    assert picture.rgb.dtype == np.uint8
+
+
+def test_a_heic_photo_is_read():
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(scene()).save(buffer, quality=90)
+    picture = open_picture(buffer.getvalue(), longest=160)
+    assert photo_format(buffer.getvalue()) == "HEIF"
+    assert corners(picture.rgb) == UPRIGHT
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_large_photo_is_made_smaller_and_keeps_its_own_size_in_mind(kind):
+    picture = open_picture(saved(scene(2000, 1500), kind), longest=640)
+    assert picture.rgb.shape == (480, 640, 3)
+    assert picture.size == (2000, 1500)
+    assert corners(picture.rgb) == UPRIGHT
+
+
+def test_a_small_photo_is_never_enlarged():
+    assert open_picture(saved(scene(), "PNG"), longest=640).rgb.shape == (120, 160, 3)
+
+
+def test_sixteen_bit_grey_is_stretched_between_its_extremes():
+    values = np.linspace(29_000, 30_000, 100 * 200).reshape(100, 200).astype(np.uint16)
+    rgb = open_picture(saved(Image.fromarray(values), "PNG"), longest=200).rgb
+    assert rgb[0, 0].tolist() == [0, 0, 0]
+    assert rgb[-1, -1].tolist() == [255, 255, 255]
+    assert abs(int(rgb[50, 100, 0]) - 128) <= 2
+
+
+def test_sixteen_bit_grey_of_one_value_is_black():
+    rgb = open_picture(saved(Image.fromarray(np.full((64, 64), 30_000, np.uint16)), "PNG"), longest=64).rgb
+    assert not rgb.any()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_an_animation_gives_its_first_frame_and_says_so(kind):
+    data = saved(scene(), kind, save_all=True, append_images=[Image.new("RGB", (160, 120), "grey")], duration=100)
+    picture = open_picture(data, longest=160)
+    assert corners(picture.rgb) == UPRIGHT
+    assert "first frame" in picture.notes[0]
+
+
+def test_an_empty_file_is_named_as_such():
+    with pytest.raises(UnreadablePhotoError, match="empty"):
+        open_picture(b"", longest=640)
+
+
+@pytest.mark.parametrize("data", [b"GIF89a" + bytes(50), b"%PDF-1.7", b"{}", bytes(4000)])
+def test_a_file_that_is_no_photo_says_what_to_send(data):
+    with pytest.raises(UnreadablePhotoError, match="JPEG, PNG, WebP or HEIC"):
+        open_picture(data, longest=640)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_truncated_photo_ends_in_a_clear_sentence(kind):
+    noise = Image.fromarray(np.random.default_rng(1).integers(0, 255, (200, 200, 3), dtype=np.uint8))
+    data = saved(noise, kind)
+    with pytest.raises(UnreadablePhotoError, match=r"(cut off|damaged).*\."):
+        open_picture(data[: len(data) // 2], longest=640)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_photo_of_one_pixel_is_refused(kind):
+    with pytest.raises(UnreadablePhotoError, match=r"too small \(1 × 1 pixels\)"):
+        open_picture(saved(Image.new("RGB", (1, 1)), kind), longest=640)
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + head
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + bytes(64)
+
+
+def jpeg_claiming(width: int, height: int) -> bytes:
+    data = bytearray(saved(scene(), "JPEG"))
+    at = data.index(b"\xff\xc0")
+    struct.pack_into(">HH", data, at + 5, height, width)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("bomb", [png_claiming(30_000, 30_000), jpeg_claiming(30_000, 30_000)], ids=["png", "jpeg"])
+def test_a_decompression_bomb_is_refused_by_its_header_before_any_decoder_sees_it(bomb, monkeypatch):
+    def never(*_args, **_kwargs):
+        raise AssertionError("the decoder was called")
+
+    monkeypatch.setattr(pictures.Image, "open", never)
+    with pytest.raises(UnreadablePhotoError, match=r"too large \(30000 × 30000 pixels"):
+        open_picture(bomb, longest=640)
+
+
+def test_a_webp_bomb_is_refused_before_its_pixels_are_decoded(monkeypatch):
+    data = saved(Image.new("RGB", (16_000, 1100)), "WEBP", lossless=True)
+    assert MAX_PIXELS["WEBP"] < 16_000 * 1100
+    monkeypatch.setattr(pictures.Image.Image, "load", lambda _self: pytest.fail("the pixels were decoded"))
+    with pytest.raises(UnreadablePhotoError, match="too large"):
+        open_picture(data, longest=640)
+
+
+def test_a_damaged_exif_block_costs_the_orientation_and_not_the_photo():
+    data = bytearray(orientated(1))
+    at = data.index(b"Exif\0\0") + 6
+    data[at + 4 : at + 8] = b"\xff\xff\xff\x7f"
+    assert corners(open_picture(bytes(data), longest=160).rgb) == UPRIGHT
+
+
+SAMPLES = [saved(scene(), "JPEG"), saved(scene(), "PNG"), saved(scene(), "WEBP"), orientated(6)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_damage_anywhere_gives_a_picture_or_a_sentence_and_nothing_else(data):
+    sample = bytearray(data.draw(st.sampled_from(SAMPLES)))
+    for _ in range(data.draw(st.integers(0, 6))):
+        sample[data.draw(st.integers(0, len(sample) - 1))] = data.draw(st.integers(0, 255))
+    sample = sample[: data.draw(st.integers(0, len(sample)))]
+    told, shape = "", (0, 0)
+    try:
+        shape = open_picture(bytes(sample), longest=64).rgb.shape
+    except UnreadablePhotoError as refusal:
+        told = str(refusal)
+    assert told.endswith(".") or (len(shape) == 3 and 0 < max(shape[:2]) <= 64)
+
+
+@given(st.binary(max_size=300))
+def test_random_bytes_behind_a_jpeg_start_never_crash_the_segment_walk(rest):
+    list(pictures.jpeg_segments(b"\xff\xd8\xff" + rest))
