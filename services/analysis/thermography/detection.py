@@ -24,14 +24,14 @@ from contracts.reports import DefectKind
 from services.analysis.thermography.conditions import Conditions
 from services.analysis.thermography.constants import CLOSE_UP_AREA, WALL_VIEW_AREA
 from services.analysis.thermography.energy import opening_area, sound_glass_index
-from services.analysis.thermography.thermogram import Thermogram
+from services.analysis.thermography.scale import SOUND_WALL_INDEX, estimate_temperature
+from services.analysis.thermography.thermogram import ScaleSource, Thermogram
 
 Field = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1; x1 and y1 beyond the last pixel
 
 _WORKING_SIDE = 320  # pixels of the longer side; cracks are several pixels wide then
-_WALL_INDEX = 0.95  # of a sound insulated wall: U = 0.4 W/m²K
 _WALL_BAND = 0.05  # how far pixels of one wall lie apart
 _COLD = 0.04  # below the wall from which on a pixel may belong to a window or door
 _WARM = 0.06  # above the wall: a hot object, or what it warms
@@ -92,6 +92,10 @@ class Detection:
 def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None) -> Detection:
     """Find the regions that lose heat."""
     temperature, valid = _reduced(thermogram)
+    if not valid.any():
+        return Detection((), False, ("Nothing of the thermal picture could be used.",))
+    if thermogram.scale in (ScaleSource.TYPED, ScaleSource.NONE):
+        temperature = estimate_temperature(temperature, valid, conditions, part)
     index = ((temperature - conditions.outside) / conditions.difference).astype(np.float32)
     wall = _wall_level(index, valid)
     hot = cv2.dilate((index > wall + _WARM).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
@@ -135,7 +139,7 @@ def _wall_level(index: Field, valid: Mask) -> Field:
     basis = np.stack([np.ones_like(x), x, y, x * x + y * y - 0.67])
     a = basis[:, ::step, ::step].reshape(4, -1)
     levels = np.linspace(0.8, 1.1, 61)
-    prior = np.exp(-0.5 * ((levels - _WALL_INDEX) / 0.05) ** 2)
+    prior = np.exp(-0.5 * ((levels - SOUND_WALL_INDEX) / 0.05) ** 2)
     count = np.array([np.count_nonzero(ok & (np.abs(f - level) < 0.02)) for level in levels])
     start = float(levels[np.argmax((count + 0.01 * ok.sum()) * prior)])
     c = np.array([start, 0, 0, 0], np.float64)
