@@ -79,9 +79,9 @@ def create_app(settings: GatewaySettings, metrics: Metrics, services: Services |
         openapi_url=None,
         redirect_slashes=False,
     )
+    app.router.routes.extend(forwarding_routes(settings.max_upload_bytes))  # first: routes are tried in their order
     app.include_router(router)
     app.include_router(health_router())
-    app.router.routes.extend(forwarding_routes(settings.max_upload_bytes))
     install_problems(app)
     app.add_middleware(RequestScope, service=SERVICE, metrics=metrics)
     return app
