@@ -61,7 +61,7 @@ PUBLIC_ROUTES = (
 
 def forwarding_routes(max_upload_bytes: int) -> Sequence[Route]:
     """:data:`PUBLIC_ROUTES` for a router; a submission may have ``max_upload_bytes``, any other body 64 KiB."""
-    routes = []
+    routes: list[Route] = []
     for public in PUBLIC_ROUTES:
         app: ASGIApp = Forwarded(public.service, public.path)
         if public.needs_token:

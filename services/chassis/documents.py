@@ -57,7 +57,7 @@ class CachedDocument:
             try:
                 async with self._http.get(self._url, timeout=aiohttp.ClientTimeout(total=FETCH_SECONDS)) as response:
                     response.raise_for_status()
-                    body = await response.content.read(LARGEST_BYTES)
+                    body = await _whole(response)
                     if not isinstance(json.loads(body), dict):
                         raise ValueError("not a JSON object")  # noqa: TRY004 - treated like any failed fetch
                     age = re.search(r"max-age=(\d+)", response.headers.get("Cache-Control", ""))
@@ -69,3 +69,12 @@ class CachedDocument:
                 return
             self._body = body
             self._fresh_until = self._clock() + (float(age.group(1)) if age else DEFAULT_MAX_AGE_SECONDS)
+
+
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > LARGEST_BYTES:
+            raise ValueError("larger than any such document")
+    return bytes(body)

@@ -3,6 +3,7 @@
 import time
 
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.chassis.correlation import correlated
@@ -11,6 +12,7 @@ from services.chassis.problems import problem_response
 
 log = structlog.get_logger(__name__)
 
+CLIENT_GONE = 499
 _QUIET = frozenset({"/healthz", "/readyz"})  # asked every few seconds by orchestrators
 
 
@@ -19,7 +21,7 @@ class RequestScope:
 
     Gives the request its correlation id and answers with it (``X-Correlation-Id``), logs one line with the route's
     template (a path may hold ids that act as keys), counts, and turns an error that nobody handled into a problem
-    document, so that no traceback ever leaves the process.
+    document, so that no traceback ever leaves the process. A client that leaves in the middle is no error.
     """
 
     def __init__(self, app: ASGIApp, service: str, metrics: Metrics) -> None:
@@ -47,6 +49,9 @@ class RequestScope:
 
             try:
                 await self._app(scope, receive, send_with_id)
+            except ClientDisconnect:
+                # Nobody's fault, and nobody is left to answer; the status is the one that nginx made customary.
+                status = status or CLIENT_GONE
             except Exception:
                 log.exception("a request failed for a reason that nobody foresaw")
                 if status:

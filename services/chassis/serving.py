@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.chassis.protocol import BoundedProtocol
 from services.chassis.startup import StartupError
 
 log = structlog.get_logger(__name__)
@@ -22,6 +23,7 @@ log = structlog.get_logger(__name__)
 GRACE_SECONDS = 4  # for requests under way at a stop; the broker's drain and the databases have the rest of 10 s
 KEEP_ALIVE_SECONDS = 75  # longer than the gateway keeps an idle connection, so that it never meets a closed one
 BACKLOG = 2048
+UNREAD_SECONDS = 30  # a client that takes nothing of its answer for so long is cut off
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -29,6 +31,8 @@ def bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it. uvicorn itself would wait without end.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
     try:
         sock.bind((host, port))
     except OSError as error:
@@ -70,6 +74,7 @@ async def listening(app: ASGIApp, sock: socket.socket) -> AsyncIterator[None]:
     """Serve ``app`` on ``sock`` while the context lasts; on leaving, finish requests for up to GRACE_SECONDS."""
     config = uvicorn.Config(
         app,
+        http=BoundedProtocol,
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -1,0 +1,129 @@
+"""What arrives before an app can count it is bounded in size and in time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from services.chassis import protocol
+from services.chassis.serving import bind, listening
+
+PATIENCE = 10.0
+
+
+class App:
+    """Reads its body, and answers with its length."""
+
+    def __init__(self) -> None:
+        self.scopes: list[Scope] = []
+        self.received = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scopes.append(scope)
+        length, more = 0, True
+        while more and (message := await receive())["type"] == "http.request":
+            length += len(message["body"])
+            self.received = length
+            more = message["more_body"]
+        body = str(length).encode()
+        headers = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+@asynccontextmanager
+async def connected(app: App) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    sock = bind("127.0.0.1", 0)
+    async with listening(app, sock):
+        reader, writer = await asyncio.open_connection(*sock.getsockname())
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+
+
+async def sent_until_closed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, piece: bytes) -> int:
+    """How many bytes the server takes before it closes the connection."""
+    total = 0
+    async with asyncio.timeout(PATIENCE):
+        try:
+            while not reader.at_eof() and total < 50_000_000:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0)
+                total += len(piece)
+        except ConnectionError:
+            pass
+    return total
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [
+        pytest.param(b"GET /", b"x" * 1000, id="path"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\n", b"A: b\r\n" * 100, id="headers"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: ", b"x" * 1000, id="one header"),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n",
+            b"A: b\r\n",
+            id="trailers",
+        ),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x" * 1000, id="chunk extension"
+        ),
+    ],
+)
+async def test_what_is_no_body_does_not_go_on_for_ever(begin: bytes, piece: bytes):
+    async with connected(App()) as (reader, writer):
+        writer.write(begin)
+        assert await sent_until_closed(reader, writer, piece) < 10_000_000  # the kernel's buffers take some
+
+
+async def test_a_long_body_is_the_apps_business():
+    app = App()
+    async with connected(app) as (reader, writer):
+        size = 10 * protocol.MOST_HEAD_BYTES
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+    assert app.received == size
+
+
+async def test_a_head_that_does_not_end_is_refused_in_time(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.05)
+    for begin in (b"", b"GET / HTTP/1.1\r\nHos"):
+        async with connected(App()) as (reader, writer):
+            writer.write(begin)
+            async with asyncio.timeout(PATIENCE):
+                assert (await reader.read()).startswith(b"HTTP/1.1 400")
+
+
+async def test_a_slow_body_is_not_taken_for_a_slow_head(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.05)
+    async with connected(App()) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nx")
+        await asyncio.sleep(0.15)
+        writer.write(b"x")
+        async with asyncio.timeout(PATIENCE):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+
+
+async def test_trailers_do_not_become_headers():
+    app = App()
+    async with connected(app) as (reader, writer):
+        writer.write(
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"1\r\nx\r\n0\r\nAuthorization: Bearer x\r\n\r\n"
+        )
+        await reader.readuntil(b"\r\n\r\n")
+    assert [name for name, _ in app.scopes[0]["headers"]] == [b"host", b"transfer-encoding"]
+
+
+async def test_requests_follow_each_other_on_one_connection():
+    app = App()
+    async with connected(app) as (reader, writer):
+        for _ in range(3):
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nA: b\r\nContent-Length: 1\r\n\r\nx")
+            await reader.readuntil(b"\r\n\r\n1")
+    assert [len(scope["headers"]) for scope in app.scopes] == [3, 3, 3]

@@ -1,0 +1,64 @@
+"""What happens around every request."""
+
+import json
+
+import pytest
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
+from structlog.testing import capture_logs
+
+from services.chassis.metrics import Metrics
+from services.chassis.requests import RequestScope
+
+
+async def handled(app) -> tuple[list[Message], Metrics]:
+    sent: list[Message] = []
+    metrics = Metrics()
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await RequestScope(app, "some", metrics)({"type": "http", "method": "GET", "headers": []}, receive, send)
+    return sent, metrics
+
+
+def counted(metrics: Metrics, status: int) -> float | None:
+    labels = {"service": "some", "method": "GET", "route": "unknown", "status": str(status)}
+    return metrics.registry.get_sample_value("http_requests_total", labels)
+
+
+async def test_a_client_that_leaves_in_the_middle_is_no_error():
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ClientDisconnect
+
+    with capture_logs() as logs:
+        sent, metrics = await handled(app)
+    assert sent == []
+    assert [line["log_level"] for line in logs] == ["info"]
+    assert counted(metrics, 499) == 1
+
+
+async def test_an_error_that_nobody_foresaw_is_logged_and_answered_without_its_reason():
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RuntimeError("the reason")
+
+    with capture_logs() as logs:
+        sent, metrics = await handled(app)
+    assert sent[0]["status"] == 500
+    told = json.loads(sent[1]["body"])
+    assert "the reason" not in told["detail"]
+    assert (b"x-correlation-id", told["correlationId"].encode()) in sent[0]["headers"]
+    assert "error" in [line["log_level"] for line in logs]
+    assert counted(metrics, 500) == 1
+
+
+async def test_an_error_after_the_answer_has_begun_cuts_the_connection():
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await handled(app)
