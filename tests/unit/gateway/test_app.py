@@ -39,16 +39,6 @@ async def test_it_is_alive_but_not_ready_while_a_service_is_away():
     assert (answer.status, json.loads(answer.body)["checks"]) == (503, {"auth": "failed", "tasks": "ok"})
 
 
-async def test_legacy_mode_is_announced_with_a_warning():
-    for mode, warnings in (("legacy", 1), ("required", 0)):
-        with capture_logs() as logs:
-            async with opened(auth_mode=mode, same_process=True):
-                pass
-        assert (
-            len([line for line in logs if line["log_level"] == "warning" and "AUTH_MODE" in line["event"]]) == warnings
-        )
-
-
 async def test_requests_are_counted_and_logged_by_route_and_never_by_path():
     with capture_logs() as logs:
         async with opened(auth_mode="legacy", same_process=True) as door:

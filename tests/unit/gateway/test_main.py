@@ -29,6 +29,16 @@ async def started(**environment: str) -> asyncio.subprocess.Process:
     )
 
 
+async def said_until_ready(process: asyncio.subprocess.Process) -> str:
+    said = b""
+    assert process.stdout is not None
+    async with asyncio.timeout(PATIENCE):
+        while b'"ready"' not in said:
+            assert not process.stdout.at_eof()
+            said += await process.stdout.readline()
+    return said.decode()
+
+
 async def test_wrong_settings_end_the_start_with_one_line():
     process = await started(AUTH_URL="nonsense")
     async with asyncio.timeout(PATIENCE):
@@ -41,13 +51,19 @@ async def test_wrong_settings_end_the_start_with_one_line():
 async def test_it_serves_until_it_is_asked_to_stop():
     port, metrics_port = free_port(), free_port()
     process = await started(**ENVIRONMENT, PORT=str(port), METRICS_PORT=str(metrics_port))
-    assert process.stdout is not None
-    async with asyncio.timeout(PATIENCE):
-        while b'"ready"' not in await process.stdout.readline():
-            assert not process.stdout.at_eof()
+    assert "AUTH_MODE" not in await said_until_ready(process)
     assert (await ask(port, get("/healthz"))).status == 200
     assert (await ask(metrics_port, get("/metrics", "Connection: close"))).status == 200
     process.send_signal(signal.SIGTERM)
     async with asyncio.timeout(PATIENCE):
         await process.communicate()
     assert process.returncode == 0
+
+
+async def test_legacy_mode_is_announced_with_a_warning():
+    ports = {"PORT": str(free_port()), "METRICS_PORT": str(free_port())}
+    process = await started(**ENVIRONMENT, **ports, AUTH_MODE="legacy")
+    assert "AUTH_MODE=legacy: requests without a token are let in" in await said_until_ready(process)
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(PATIENCE):
+        await process.communicate()
