@@ -8,22 +8,49 @@ unchecked token claims merely chooses which check it has to pass.
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import google.auth.jwt
 import jwt
-from google.auth import exceptions as google_exceptions
-from google.auth import transport
-from google.oauth2 import id_token
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from google.auth.exceptions import GoogleAuthError
 
-from services.chassis.documents import CachedDocument, DocumentUnavailableError
+from services.chassis.documents import DocumentUnavailableError
 
 ACCESS_ISSUER = "home-energy-audit"
 ACCESS_AUDIENCE = "home-energy-audit"
 ACCESS_ALGORITHM = "EdDSA"
+GOOGLE_ALGORITHM = "RS256"
 GOOGLE_ISSUERS = frozenset({"https://accounts.google.com", "accounts.google.com"})
 CLOCK_SKEW_SECONDS = 30
+LONGEST_TOKEN = 8192  # characters; Google's have about 1,200
+FARTHEST_TIME = 253_402_300_799  # the last second of the year 9999, in Unix time
+
+# Why a token was refused. The libraries' own messages repeat parts of the token.
+EXPIRED = "it has expired"
+TOO_EARLY = "it is not valid yet"
+WRONG_AUDIENCE = "it was made for another app"
+WRONG_ISSUER = "it comes from another issuer"
+WRONG_SIGNATURE = "its signature is wrong"
+UNKNOWN_KEY = "it is signed with an unknown key"
+UNREADABLE = "it is no token of ours or of Google's"
+_GOOGLE_REASONS = (
+    ("Token expired", EXPIRED),
+    ("Token used too early", TOO_EARLY),
+    ("Token has wrong audience", WRONG_AUDIENCE),
+    ("Could not verify token signature", WRONG_SIGNATURE),
+)
+_ACCESS_REASONS = (
+    (jwt.ExpiredSignatureError, EXPIRED),
+    (jwt.ImmatureSignatureError, TOO_EARLY),
+    (jwt.InvalidAudienceError, WRONG_AUDIENCE),
+    (jwt.InvalidIssuerError, WRONG_ISSUER),
+    (jwt.InvalidSignatureError, WRONG_SIGNATURE),
+)
 
 
 class InvalidTokenError(Exception):
@@ -51,10 +78,20 @@ class Identity:
         return normalised(user_id) in self.user_ids
 
 
+class Keys(Protocol):
+    """Where public keys are read from: a :class:`~services.chassis.documents.CachedDocument`, or auth's own."""
+
+    async def get(self) -> bytes:
+        """A JSON object: a JWKS, or Google's certificates by key id. Raises :class:`DocumentUnavailableError`."""
+
+    async def refetch(self) -> bytes:
+        """The same, after a look whether it has changed."""
+
+
 class GoogleTokens:
     """Checks Google ID tokens; ``certificates`` may come from any URL in one of Google's two formats."""
 
-    def __init__(self, certificates: CachedDocument, client_ids: Sequence[str]) -> None:
+    def __init__(self, certificates: Keys, client_ids: Sequence[str]) -> None:
         self._certificates = certificates
         self._client_ids = list(client_ids)
 
@@ -63,69 +100,44 @@ class GoogleTokens:
 
         Raises :class:`InvalidTokenError` or :class:`KeysUnavailableError`.
         """
-        header = _unverified_header(token)
+        key_id = _key_id(token, GOOGLE_ALGORITHM)
         try:
-            certificates = await self._certificates.get()
-            if header.get("kid") not in _key_ids(certificates):
-                certificates = await self._certificates.refetch()
+            key = _google_key(await self._certificates.get(), key_id) or _google_key(
+                await self._certificates.refetch(), key_id
+            )
         except DocumentUnavailableError as error:
             raise KeysUnavailableError(str(error)) from error
-        claims = await asyncio.to_thread(self._verify, token, certificates)
+        if key is None:
+            raise InvalidTokenError(UNKNOWN_KEY)
+        claims = await asyncio.to_thread(self._verify, token, {key_id: key})
         if claims.get("iss") not in GOOGLE_ISSUERS:
-            raise InvalidTokenError("wrong issuer")
+            raise InvalidTokenError(WRONG_ISSUER)
         email, subject = claims.get("email"), claims.get("sub")
-        names = {normalised(subject)} if isinstance(subject, str) and subject else set()
+        names = {normalised(subject)} if isinstance(subject, str) else set()
         if isinstance(email, str) and email:
             if claims.get("email_verified") is not True:
-                raise InvalidTokenError("the e-mail address is not verified")
+                raise InvalidTokenError("its e-mail address is not verified")
             names.add(normalised(email))
+        names.discard("")
         if not names:
             raise InvalidTokenError("it names nobody")
         return Identity(frozenset(names))
 
-    def _verify(self, token: str, certificates: bytes) -> Mapping[str, Any]:
+    def _verify(self, token: str, keys: Mapping[str, str]) -> Mapping[str, Any]:
         try:
-            claims: Mapping[str, Any] = id_token.verify_token(
-                token,
-                _Known(certificates),
-                audience=self._client_ids,
-                clock_skew_in_seconds=CLOCK_SKEW_SECONDS,
+            claims: Mapping[str, Any] = google.auth.jwt.decode(  # type: ignore[no-untyped-call]
+                token, certs=keys, audience=self._client_ids, clock_skew_in_seconds=CLOCK_SKEW_SECONDS
             )
-        except (ValueError, google_exceptions.GoogleAuthError, jwt.PyJWTError) as error:
-            raise InvalidTokenError(_without_token(str(error))) from error
+        except (GoogleAuthError, ValueError, TypeError, RecursionError) as error:
+            reason = next((reason for start, reason in _GOOGLE_REASONS if str(error).startswith(start)), UNREADABLE)
+            raise InvalidTokenError(reason) from None
+        # What google-auth leaves unchecked: it compares any numbers, among them NaN, and does not look at nbf.
+        times = [claims["iat"], claims["exp"], claims.get("nbf", 0)]
+        if not all(isinstance(at, int | float) and 0 <= at <= FARTHEST_TIME for at in times):
+            raise InvalidTokenError(UNREADABLE)
+        if times[2] > time.time() + CLOCK_SKEW_SECONDS:
+            raise InvalidTokenError(TOO_EARLY)
         return claims
-
-
-class _Known(transport.Request):
-    """google-auth's transport, answering with certificates that we already have."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def __call__(self, *_: Any, **__: Any) -> "_Answer":
-        return _Answer(self._body)
-
-
-class _Answer(transport.Response):
-    status = 200
-    headers: Mapping[str, str] = {}
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    @property
-    def data(self) -> bytes:
-        return self._data
-
-
-class Keys(Protocol):
-    """Where a JWKS is read from: a :class:`CachedDocument`, or auth's own."""
-
-    async def get(self) -> bytes:
-        """The JWKS as JSON."""
-
-    async def refetch(self) -> bytes:
-        """The same, after a look whether it has changed."""
 
 
 class AccessTokens:
@@ -136,31 +148,30 @@ class AccessTokens:
 
     async def verify(self, token: str) -> Identity:
         """The person that ``token`` proves. Raises :class:`InvalidTokenError` or :class:`KeysUnavailableError`."""
-        key_id = _unverified_header(token).get("kid")
+        key_id = _key_id(token, ACCESS_ALGORITHM)
         try:
-            key = _key(await self._jwks.get(), key_id) or _key(await self._jwks.refetch(), key_id)
+            key = _access_key(await self._jwks.get(), key_id) or _access_key(await self._jwks.refetch(), key_id)
         except DocumentUnavailableError as error:
             raise KeysUnavailableError(str(error)) from error
         if key is None:
-            raise InvalidTokenError("signed with an unknown key")
-        return verify_access_token(token, key)
-
-
-def verify_access_token(token: str, key: jwt.PyJWK) -> Identity:
-    """The person that an access token signed with ``key`` proves, or :class:`InvalidTokenError`."""
-    try:
-        claims = jwt.decode(
-            token,
-            key.key,
-            algorithms=[ACCESS_ALGORITHM],
-            audience=ACCESS_AUDIENCE,
-            issuer=ACCESS_ISSUER,
-            leeway=CLOCK_SKEW_SECONDS,
-            options={"require": ["exp", "iat", "sub", "aud", "iss"]},
-        )
-    except jwt.PyJWTError as error:
-        raise InvalidTokenError(_without_token(str(error))) from error
-    return Identity(frozenset({normalised(claims["sub"])}))
+            raise InvalidTokenError(UNKNOWN_KEY)
+        try:
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[ACCESS_ALGORITHM],
+                audience=ACCESS_AUDIENCE,
+                issuer=ACCESS_ISSUER,
+                leeway=CLOCK_SKEW_SECONDS,
+                options={"require": ["exp", "iat", "sub", "aud", "iss"]},
+            )
+        except jwt.PyJWTError as error:
+            reason = next((reason for kind, reason in _ACCESS_REASONS if isinstance(error, kind)), UNREADABLE)
+            raise InvalidTokenError(reason) from None
+        name = normalised(claims["sub"])
+        if not name:
+            raise InvalidTokenError("it names nobody")
+        return Identity(frozenset({name}))
 
 
 class Bearers:
@@ -183,34 +194,53 @@ class Bearers:
         return await self._google.verify(token)
 
 
-def _unverified_header(token: str) -> Mapping[str, Any]:
+def _key_id(token: str, algorithm: str) -> str:
+    """The key that ``token`` claims to be signed with. The header is only ever asked which of our keys to try."""
+    if len(token) > LONGEST_TOKEN or not token.isascii():
+        raise InvalidTokenError(UNREADABLE)
     try:
-        return jwt.get_unverified_header(token)
-    except jwt.PyJWTError as error:
-        raise InvalidTokenError("it is not a JWT") from error
+        header = jwt.get_unverified_header(token)
+    except jwt.PyJWTError:
+        raise InvalidTokenError(UNREADABLE) from None
+    key_id = header.get("kid")
+    if header.get("alg") != algorithm or not isinstance(key_id, str):
+        raise InvalidTokenError(UNREADABLE)
+    return key_id
 
 
 def _claimed_issuer(token: str) -> object:
+    if len(token) > LONGEST_TOKEN or not token.isascii():
+        raise InvalidTokenError(UNREADABLE)
     try:
-        claims = jwt.decode(token, options={"verify_signature": False})
-    except jwt.PyJWTError as error:
-        raise InvalidTokenError("it is not a JWT") from error
-    return claims.get("iss")
+        return jwt.decode(token, options={"verify_signature": False}).get("iss")
+    except jwt.PyJWTError:
+        raise InvalidTokenError(UNREADABLE) from None
 
 
-def _key_ids(certificates: bytes) -> set[str]:
+def _google_key(certificates: bytes, key_id: str) -> str | None:
+    """The key in PEM, from either of Google's formats: certificates by key id, or a JWKS. None for any other form."""
     document = json.loads(certificates)
+    if "keys" not in document:
+        certificate = document.get(key_id)
+        return certificate if isinstance(certificate, str) else None
+    key = _jwk(document, key_id, GOOGLE_ALGORITHM)
+    if key is None or not isinstance(key.key, RSAPublicKey):
+        return None
+    return key.key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def _access_key(jwks: bytes, key_id: str) -> Any:
+    """The public key that ``key_id`` names, or None."""
+    key = _jwk(json.loads(jwks), key_id, ACCESS_ALGORITHM)
+    return None if key is None else key.key
+
+
+def _jwk(document: Mapping[str, Any], key_id: str, algorithm: str) -> jwt.PyJWK | None:
     keys = document.get("keys")
-    return {key.get("kid") for key in keys} if isinstance(keys, list) else set(document)
-
-
-def _key(jwks: bytes, key_id: object) -> jwt.PyJWK | None:
-    for key in json.loads(jwks)["keys"]:
-        if key_id is not None and key.get("kid") == key_id:
-            return jwt.PyJWK(key, algorithm=ACCESS_ALGORITHM)
+    for key in keys if isinstance(keys, list) else ():
+        if isinstance(key, dict) and key.get("kid") == key_id:
+            try:
+                return jwt.PyJWK(key, algorithm=algorithm)
+            except jwt.PyJWTError:
+                return None
     return None
-
-
-def _without_token(message: str) -> str:
-    """google-auth quotes the token in some of its messages; nothing longer than a phrase leaves here."""
-    return message.split(": b'")[0].split(": ey")[0][:200]
