@@ -13,7 +13,9 @@ log = structlog.get_logger(__name__)
 
 FETCH_SECONDS = 5.0
 DEFAULT_MAX_AGE_SECONDS = 300.0
+LONGEST_MAX_AGE_SECONDS = 86_400.0
 LEAST_REFETCH_SECONDS = 10.0  # between forced fetches, so that made-up key ids cannot make us hammer the server
+EMPTY_RETRY_SECONDS = 1.0  # after a failed fetch while there is no copy at all
 LARGEST_BYTES = 1_000_000
 
 
@@ -29,7 +31,7 @@ class CachedDocument:
         self._http = http
         self._clock = clock
         self._body: bytes | None = None
-        self._fresh_until = 0.0
+        self._fresh_until = float("-inf")
         self._fetched_at = float("-inf")
         self._fetching = asyncio.Lock()
 
@@ -38,8 +40,8 @@ class CachedDocument:
 
         Raises :class:`DocumentUnavailableError` when it could never be fetched.
         """
-        if self._body is None or self._clock() >= self._fresh_until:
-            await self._fetch(lambda: self._body is None or self._clock() >= self._fresh_until)
+        if not self._is_fresh():
+            await self._fetch(lambda: not self._is_fresh())
         if self._body is None:
             raise DocumentUnavailableError(self._url)
         return self._body
@@ -49,32 +51,40 @@ class CachedDocument:
         await self._fetch(lambda: self._clock() - self._fetched_at >= LEAST_REFETCH_SECONDS)
         return await self.get()
 
+    def _is_fresh(self) -> bool:
+        """Whether no fetch is due; also true for a moment after a failed one, so that nobody waits for two."""
+        return self._clock() < self._fresh_until
+
     async def _fetch(self, needed: Callable[[], bool]) -> None:
         async with self._fetching:
             if not needed():
                 return  # somebody fetched it while we waited
-            self._fetched_at = self._clock()
             try:
                 async with self._http.get(self._url, timeout=aiohttp.ClientTimeout(total=FETCH_SECONDS)) as response:
                     response.raise_for_status()
-                    body = await _whole(response)
-                    if not isinstance(json.loads(body), dict):
-                        raise ValueError("not a JSON object")  # noqa: TRY004 - treated like any failed fetch
-                    age = re.search(r"max-age=(\d+)", response.headers.get("Cache-Control", ""))
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+                    body = await _read(response)
+                    age = re.search(r"\bmax-age=(\d+)", response.headers.get("Cache-Control", ""))
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RecursionError) as error:
                 log.warning(
                     "cannot fetch keys", url=self._url, error=type(error).__name__, stale=self._body is not None
                 )
-                self._fresh_until = self._clock() + LEAST_REFETCH_SECONDS
+                self._fetched_at = self._clock()
+                pause = EMPTY_RETRY_SECONDS if self._body is None else LEAST_REFETCH_SECONDS
+                self._fresh_until = self._fetched_at + pause
                 return
             self._body = body
-            self._fresh_until = self._clock() + (float(age.group(1)) if age else DEFAULT_MAX_AGE_SECONDS)
+            self._fetched_at = self._clock()
+            seconds = float(age.group(1)) if age else DEFAULT_MAX_AGE_SECONDS
+            self._fresh_until = self._fetched_at + min(max(seconds, LEAST_REFETCH_SECONDS), LONGEST_MAX_AGE_SECONDS)
 
 
-async def _whole(response: aiohttp.ClientResponse) -> bytes:
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body. Raises :class:`ValueError` when it is too large or no JSON object."""
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > LARGEST_BYTES:
-            raise ValueError("larger than any such document")
+            raise ValueError("too large")
+    if not isinstance(json.loads(body), dict):
+        raise ValueError("not a JSON object")  # noqa: TRY004 - treated like any failed fetch
     return bytes(body)
