@@ -1,6 +1,7 @@
 """Fixtures that every kind of test shares: the real servers, and what becomes of tests when there are none."""
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,11 @@ def _needs(item: pytest.Item) -> set[str]:
 def _missing(needs: set[str]) -> bool:
     given = {name for name, variable in servers.GIVEN_BY.items() if os.environ.get(variable)}
     return bool(needs - given) and not servers.engine_answers()
+
+
+def pytest_configure() -> None:
+    """End on SIGTERM as on Ctrl-C, so that containers are stopped then too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ Connections never outlive a cancellation: a cancelled query leaves the MySQL dri
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -31,8 +32,19 @@ POOL_SIZE = 10
 POOL_WAIT_SECONDS = 5
 CONNECT_SECONDS = 5
 
+BLOCK_SECONDS = 15.0  # for everything between taking a connection and giving it back; migrations excepted
+
+
+_UNKNOWN_DATABASE = 1049  # MySQL's error numbers
+_ACCESS_DENIED = (1044, 1045)
+
+
+class DatabaseSilentError(Exception):
+    """The database did not answer in time; what was asked may have happened or not."""
+
+
 # Faults that pass when the server is back. Others of the same base classes are answers about our own SQL.
-TRANSIENT: tuple[type[Exception], ...] = (OperationalError, InterfaceError, PoolTimeoutError)
+TRANSIENT: tuple[type[Exception], ...] = (OperationalError, InterfaceError, PoolTimeoutError, DatabaseSilentError)
 
 
 class UtcDateTime(sa.types.TypeDecorator[datetime]):
@@ -60,21 +72,26 @@ class now(FunctionElement[datetime]):  # noqa: N801 - reads as the SQL function 
     """The database's clock, ``now(seconds)`` later. Leases compare only its times: replicas' clocks differ."""
 
     type = UtcDateTime()
-    inherit_cache = False
+    inherit_cache = True
 
     def __init__(self, seconds: float = 0) -> None:
-        super().__init__()
-        self.seconds = float(seconds)
+        # A bound value, so that the statement around it is compiled once and not for every number of seconds.
+        super().__init__(*[sa.literal(round(seconds * 1e6), sa.BigInteger)] if seconds else [])
 
 
 @compiles(now, "mysql")
-def _now_mysql(element: now, compiler: Any, **kw: Any) -> str:  # noqa: ARG001
-    return f"(UTC_TIMESTAMP(6) + INTERVAL {round(element.seconds * 1e6)} MICROSECOND)"
+def _now_mysql(element: now, compiler: Any, **kw: Any) -> str:
+    if not len(element.clauses):
+        return "UTC_TIMESTAMP(6)"
+    return f"(UTC_TIMESTAMP(6) + INTERVAL {compiler.process(element.clauses, **kw)} MICROSECOND)"
 
 
 @compiles(now, "sqlite")
-def _now_sqlite(element: now, compiler: Any, **kw: Any) -> str:  # noqa: ARG001
-    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', '{element.seconds:+.3f} seconds') || '000')"
+def _now_sqlite(element: now, compiler: Any, **kw: Any) -> str:
+    shift = ""
+    if len(element.clauses):
+        shift = f", printf('%+.3f seconds', {compiler.process(element.clauses, **kw)} / 1e6)"
+    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now'{shift}) || '000')"
 
 
 def database_url(text: str) -> URL:
@@ -84,7 +101,7 @@ def database_url(text: str) -> URL:
     """
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise StartupError("SQL_URL: not a database URL; write mysql://user:password@host:3306/database.") from None
     backend = url.get_backend_name()
     if backend in ("mysql", "mariadb"):
@@ -94,6 +111,8 @@ def database_url(text: str) -> URL:
             query={**url.query, "charset": "utf8mb4"},
         )
     if backend == "sqlite":
+        if url.database in (None, "", ":memory:"):
+            raise StartupError("SQL_URL: name a file, as in sqlite:////var/lib/app/data.sqlite3.")
         return url.set(drivername="sqlite+aiosqlite")
     raise StartupError(f"SQL_URL: {backend} is not supported; use mysql:// or sqlite:///path.")
 
@@ -103,28 +122,43 @@ class Database:
 
     def __init__(self, sql_url: str) -> None:
         self.url = database_url(sql_url)
-        self.engine = self._make_engine(self.url)
+        if self.is_mysql:
+            self.engine = self._mysql_engine(isolation_level="READ COMMITTED")
+            # A pool of its own: telling a connection to change its mode and back would cost five round trips.
+            self._reading = self._mysql_engine(
+                isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, pool_reset_on_return=None
+            )
+        else:
+            self.engine = self._sqlite_engine()
+            self._reading = self.engine.execution_options(reads_only=True)
+        # SQLite has one writer at a time. Waiting here is fair, costs nothing, and holds no connection.
+        self._one_writer: contextlib.AbstractAsyncContextManager[object] = (
+            contextlib.nullcontext() if self.is_mysql else asyncio.Lock()
+        )
 
     @property
     def is_mysql(self) -> bool:
         """Whether it is a server, with other clients, rather than a file of ours."""
         return self.url.get_backend_name() == "mysql"
 
-    def _make_engine(self, url: URL) -> AsyncEngine:
-        if self.is_mysql:
-            engine = create_async_engine(
-                url,
-                pool_size=POOL_SIZE,
-                max_overflow=0,
-                pool_timeout=POOL_WAIT_SECONDS,
-                pool_pre_ping=True,
-                pool_recycle=1800,
-                isolation_level="READ COMMITTED",
-                connect_args={"connect_timeout": CONNECT_SECONDS, "init_command": "SET time_zone = '+00:00'"},
-            )
-            self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
-            return engine
-        engine = create_async_engine(url, connect_args={"timeout": POOL_WAIT_SECONDS, "isolation_level": None})
+    def _mysql_engine(self, **options: Any) -> AsyncEngine:
+        return create_async_engine(
+            self.url,
+            pool_size=POOL_SIZE,
+            max_overflow=0,
+            pool_timeout=POOL_WAIT_SECONDS,
+            pool_pre_ping=True,
+            pool_recycle=1800,
+            connect_args={"connect_timeout": CONNECT_SECONDS, "init_command": "SET time_zone = '+00:00'"},
+            **options,
+        )
+
+    def _sqlite_engine(self) -> AsyncEngine:
+        engine = create_async_engine(
+            self.url,
+            connect_args={"timeout": POOL_WAIT_SECONDS, "isolation_level": None},
+            pool_timeout=POOL_WAIT_SECONDS,
+        )
 
         @event.listens_for(engine.sync_engine, "connect")
         def on_connect(connection: Any, record: Any) -> None:  # noqa: ARG001
@@ -134,8 +168,6 @@ class Database:
             cursor.close()
 
         # Reads take no transaction; a write takes the lock at its start, so that it never has to upgrade one.
-        self._autocommit = engine.execution_options(reads_only=True)
-
         @event.listens_for(engine.sync_engine, "begin")
         def on_begin(connection: sa.Connection) -> None:
             if not connection.get_execution_options().get("reads_only"):
@@ -144,15 +176,20 @@ class Database:
         return engine
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for single statements that need no transaction."""
-        async with self._autocommit.connect() as connection, _dropped_when_cancelled(connection):
+    async def read(self, *, seconds: float | None = BLOCK_SECONDS) -> AsyncIterator[AsyncConnection]:
+        """A connection for single statements that need no transaction; all of them within ``seconds``."""
+        async with _bounded(seconds), self._reading.connect() as connection, _dropped_when_cancelled(connection):
             yield connection
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction: committed when the block ends, rolled back when it raises."""
-        async with self.engine.begin() as connection, _dropped_when_cancelled(connection):
+    async def write(self, *, seconds: float | None = BLOCK_SECONDS) -> AsyncIterator[AsyncConnection]:
+        """One transaction: committed when the block ends, rolled back when it raises or lasts over ``seconds``."""
+        async with (
+            _bounded(seconds),
+            self._one_writer,
+            self.engine.begin() as connection,
+            _dropped_when_cancelled(connection),
+        ):
             yield connection
 
     async def ping(self) -> None:
@@ -169,31 +206,37 @@ class Database:
             try:
                 await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
                 await self.ping()
-            except (OSError, OperationalError):
-                raise StartupError(f"SQL_URL: cannot write to the folder {folder}.") from None
+            except (OSError, DBAPIError):  # the latter also for a file that is no database
+                raise StartupError(f"SQL_URL: cannot keep a database in {self.url.database}.") from None
 
     async def _reach_server(self) -> None:
         try:
             await self.ping()
         except OperationalError as error:
-            number = error.orig.args[0] if error.orig and error.orig.args else None
-            if number == 1049:  # unknown database
+            number = _error_number(error)
+            if number == _UNKNOWN_DATABASE:
                 await self._create_database()
                 await self.ping()
-            elif number in (1044, 1045):  # access denied
+            elif number in _ACCESS_DENIED:
                 raise StartupError("SQL_URL: MySQL refuses this user, password or database.") from None
             else:
                 raise
 
     async def _create_database(self) -> None:
         name = self.url.database or DEFAULT_DATABASE
-        server = create_async_engine(self.url.set(database=""), isolation_level="AUTOCOMMIT")
+        server = create_async_engine(
+            self.url.set(database=""),
+            isolation_level="AUTOCOMMIT",
+            connect_args={"connect_timeout": CONNECT_SECONDS},
+        )
         try:
-            async with server.connect() as connection:
+            async with asyncio.timeout(BLOCK_SECONDS), server.connect() as connection:
                 quoted = connection.dialect.identifier_preparer.quote_identifier(name)
                 await connection.execute(sa.text(f"CREATE DATABASE IF NOT EXISTS {quoted} CHARACTER SET utf8mb4"))
             log.info("created the database", database=name)
-        except DBAPIError:
+        except OperationalError as error:
+            if _error_number(error) not in _ACCESS_DENIED:
+                raise
             raise StartupError(
                 f"SQL_URL: the database {name} does not exist, and this user may not create it."
             ) from None
@@ -203,6 +246,23 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+        await self._reading.dispose()
+
+
+def _error_number(error: DBAPIError) -> object:
+    return error.orig.args[0] if error.orig and error.orig.args else None
+
+
+@asynccontextmanager
+async def _bounded(seconds: float | None) -> AsyncIterator[None]:
+    """The drivers wait for a silent server without an end."""
+    try:
+        async with asyncio.timeout(seconds) as bound:
+            yield
+    except TimeoutError as error:
+        if not bound.expired():
+            raise
+        raise DatabaseSilentError(f"the database did not answer within {seconds} s") from error
 
 
 @asynccontextmanager

@@ -43,17 +43,17 @@ def _upgrade(connection: sa.Connection, service: str, folder: Path) -> None:
 @asynccontextmanager
 async def _locked(database: Database, service: str) -> AsyncIterator[AsyncConnection]:
     if not database.is_mysql:
-        async with database.write() as connection:  # the one writer, and DDL is transactional
+        async with database.write(seconds=None) as connection:  # the one writer, and DDL is transactional
             yield connection
         return
     # The lock belongs to a connection of its own: a commit of the migration must not let go of it.
     name = f"{database.url.database}.{service}.migrations"[-64:]
-    async with database.read() as holder:
+    async with database.read(seconds=None) as holder:
         got = await holder.scalar(sa.text("SELECT GET_LOCK(:name, :wait)"), {"name": name, "wait": LOCK_SECONDS})
         if got != 1:
             raise StartupError(f"Another process has been migrating the tables of {service} for {LOCK_SECONDS} s.")
         try:
-            async with database.write() as connection:
+            async with database.write(seconds=None) as connection:
                 yield connection
         finally:
             await holder.execute(sa.text("SELECT RELEASE_LOCK(:name)"), {"name": name})

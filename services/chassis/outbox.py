@@ -31,7 +31,8 @@ BATCH = 100
 LEASE_SECONDS = 60  # far longer than a batch takes: PUBLISH_SECONDS for all of it, concurrently
 POLL_SECONDS = 1.0  # for rows whose writer was killed before it could poke, and for retries
 FIRST_RETRY_SECONDS = 1.0
-LAST_RETRY_SECONDS = 60.0
+LAST_RETRY_SECONDS = 10.0  # a broker that has come back is noticed so soon; asking one that is away costs little
+STOP_SECONDS = 2.0  # for the batch that is being published when the relay is told to stop
 MEASURE_SECONDS = 5.0
 
 
@@ -47,6 +48,11 @@ def outbox_table(metadata: sa.MetaData, name: str) -> sa.Table:
         sa.Column("failures", sa.Integer, nullable=False),
         sa.Column("leaseToken", sa.String(32)),
     )
+
+
+def retry_pause(failures: int) -> float:
+    """Seconds, before jitter, after a row's ``failures + 1``-th failure."""
+    return float(min(LAST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(failures, 30)))
 
 
 class Outbox:
@@ -93,18 +99,29 @@ class Relay:
         """Relay until cancelled. A database that is away is waited for."""
         while True:
             try:
-                while await self.relay_batch() == BATCH:
+                while await self._finished_batch() == BATCH:
                     pass
             except TRANSIENT as error:
                 log.warning("the outbox cannot be read; trying again", error=type(error).__name__)
             await self._outbox.news()
+
+    async def _finished_batch(self) -> int:
+        """One batch; when cancelled, it may still finish, because its rows are leased and nobody else may send them."""
+        batch = asyncio.ensure_future(self.relay_batch())
+        try:
+            return await asyncio.shield(batch)
+        except asyncio.CancelledError:
+            await asyncio.wait({batch}, timeout=STOP_SECONDS)
+            batch.cancel()
+            await asyncio.gather(batch, return_exceptions=True)
+            raise
 
     async def relay_batch(self) -> int:
         """Claim the rows that are due, up to BATCH, publish them concurrently, and end each; the number claimed."""
         token = secrets.token_hex(16)
         rows = await self._claim(token)
         if rows:
-            outcomes = await asyncio.gather(*(self._publish(envelope) for _, envelope, _ in rows))
+            outcomes = await asyncio.gather(*(self._publish(row_id, envelope) for row_id, envelope, _ in rows))
             sent = [row_id for (row_id, _, _), ok in zip(rows, outcomes, strict=True) if ok]
             failed = [(row_id, failures) for (row_id, _, failures), ok in zip(rows, outcomes, strict=True) if not ok]
             await self._end(token, sent, failed)
@@ -132,16 +149,21 @@ class Relay:
                 )
         return [(row.id, row.envelope, row.failures) for row in rows]
 
-    async def _publish(self, stored: dict[str, Any]) -> bool:
-        envelope = Envelope.model_validate(stored)
+    async def _publish(self, row_id: int, stored: Any) -> bool:
+        kind = "unknown"
         try:
+            envelope = Envelope.model_validate(stored)
+            kind = envelope.type
             await self._broker.publish(envelope)
         except PublishError as error:
-            log.warning("an event could not be published; it will be retried", type=envelope.type, error=str(error))
-            self._metrics.events_published.labels(self._service, envelope.type, "failed").inc()
-            return False
-        self._metrics.events_published.labels(self._service, envelope.type, "confirmed").inc()
-        return True
+            log.warning("an event could not be published; it will be retried", type=kind, error=str(error))
+        except Exception:  # one odd row must not hold up the others
+            log.exception("an event cannot be published; it will be retried", type=kind, row=row_id)
+        else:
+            self._metrics.events_published.labels(self._service, kind, "confirmed").inc()
+            return True
+        self._metrics.events_published.labels(self._service, kind, "failed").inc()
+        return False
 
     async def _end(self, token: str, sent: list[int], failed: list[tuple[int, int]]) -> None:
         table = self._table
@@ -149,8 +171,7 @@ class Relay:
             if sent:
                 await connection.execute(sa.delete(table).where(table.c.id.in_(sent), table.c.leaseToken == token))
             for row_id, failures in failed:
-                pause = min(LAST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2**failures)
-                jittered = pause * (0.5 + secrets.randbelow(1000) / 1000)
+                jittered = retry_pause(failures) * (0.5 + secrets.randbelow(1000) / 1000)
                 await connection.execute(
                     sa.update(table)
                     .where(table.c.id == row_id, table.c.leaseToken == token)

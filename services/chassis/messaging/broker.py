@@ -167,7 +167,7 @@ class Consumer:
         data: EventData | None = None
         try:
             if kind is None:
-                raise LookupError("no handler for this type of event")  # noqa: TRY301 - a failure like any other
+                raise LookupError("no handler for this type of event")
             data = _payload(kind, envelope)
             await _ended(self.handlers[kind](data))
         except Exception as error:

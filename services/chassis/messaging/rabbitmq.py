@@ -26,9 +26,10 @@ from aio_pika.exceptions import (
     AuthenticationError,
     ChannelInvalidStateError,
     ChannelPreconditionFailed,
+    InvalidFrameError,
     ProbableAuthenticationError,
 )
-from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed
+from aiormq.exceptions import ChannelAccessRefused
 
 from contracts.events import Envelope
 from contracts.topology import EXCHANGE, SUBSCRIPTIONS, Subscription
@@ -40,6 +41,7 @@ log = structlog.get_logger(__name__)
 
 PUBLISH_SECONDS = 10
 CONNECT_SECONDS = 5
+PING_SECONDS = 2
 HEARTBEAT_SECONDS = 10
 # A message that kills its consumer each time ends as a dead letter after this many deliveries. Generous, because a
 # crash also counts against the neighbours that the same consumer held.
@@ -127,7 +129,9 @@ class RabbitBroker:
                     await self._connect()
             except (AuthenticationError, ProbableAuthenticationError):
                 raise StartupError("RABBITMQ_URL: RabbitMQ refuses this user or password.") from None
-            except (ConnectionNotAllowed, ChannelAccessRefused, ChannelPreconditionFailed) as error:
+            except InvalidFrameError:  # how the library reports a connection that was closed instead of opened
+                raise StartupError("RABBITMQ_URL: RabbitMQ refuses this virtual host.") from None
+            except (ChannelAccessRefused, ChannelPreconditionFailed) as error:
                 raise StartupError(f"RABBITMQ_URL: RabbitMQ refuses our queues: {error}.") from None
             except BaseException:
                 await self.close()
@@ -273,10 +277,12 @@ class RabbitBroker:
         self._channel = self._exchange = self._publishing = self._consuming = None
 
     async def ping(self) -> None:
-        """Raise when either connection is down."""
+        """Raise when either connection is down, or the server does not answer on the publishing one."""
         for connection in (self._publishing, self._consuming):
-            if connection is None or connection.is_closed or not connection.connected.is_set():
+            if connection is None or connection.transport is None or connection.transport.connection.is_closed:
                 raise PublishError("not connected")
+        if self._channel is not None:
+            await self._channel.set_qos(timeout=PING_SECONDS)  # the smallest request that changes nothing
 
     async def dead_letters(self, subscription: Subscription, limit: int) -> list[DeadLetter]:
         """Look at the oldest dead letters of a queue, leaving them there."""
