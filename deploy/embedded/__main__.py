@@ -26,9 +26,9 @@ SIGN_IN = """\
 async def _main(stop: Stop) -> None:
     settings = load(EmbeddedSettings)
     configure_logs("embedded", settings.log_level, settings.log_format)
-    warn_of_legacy(settings.mode)
     metrics = Metrics()
     sock = bind(settings.host, settings.port)
+    warn_of_legacy(settings.mode)
     url = f"http://{settings.host if ':' not in settings.host else f'[{settings.host}]'}:{settings.port}"
     with sock, served(metrics, settings.host, settings.metrics_port):
         async with backend(settings, metrics) as app, listening(app, sock):
