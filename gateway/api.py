@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 
 from contracts.public import ServiceStatus
-from gateway.documentation import committed_openapi
+from gateway import documentation
 
 router = APIRouter(tags=["status"])
 
@@ -34,7 +34,9 @@ async def leakage_status() -> ServiceStatus:
 @router.get("/openapi.json", include_in_schema=False)
 async def openapi() -> Response:
     """The public API of all services, for machines."""
-    return Response(await asyncio.to_thread(committed_openapi), media_type="application/json")
+    return Response(
+        await asyncio.to_thread(documentation.committed_openapi, documentation.COMMITTED), media_type="application/json"
+    )
 
 
 @router.get("/docs", include_in_schema=False)

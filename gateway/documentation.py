@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,11 @@ _HEADERS = {
 }
 
 
-def committed_openapi() -> bytes:
-    """The committed document as JSON."""
+@cache
+def committed_openapi(path: Path) -> bytes:
+    """The committed document at ``path`` as JSON. Reading YAML is slow, so it is done once."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    with COMMITTED.open("rb") as file:
+    with path.open("rb") as file:
         return json.dumps(yaml.load(file, loader)).encode()  # noqa: S506 - either is a safe loader
 
 

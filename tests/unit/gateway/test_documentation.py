@@ -128,8 +128,8 @@ def test_two_meanings_of_one_name_are_an_error():
         merged_openapi([auth, tasks, own])
 
 
-def test_the_document_survives_being_written_and_read(merged, tmp_path, monkeypatch):
-    monkeypatch.setattr(documentation, "COMMITTED", tmp_path / "openapi.yaml")
-    documentation.COMMITTED.write_text(yaml.safe_dump(merged, sort_keys=False, allow_unicode=True))
+def test_the_document_survives_being_written_and_read(merged, tmp_path):
+    committed = tmp_path / "openapi.yaml"
+    committed.write_text(yaml.safe_dump(merged, sort_keys=False, allow_unicode=True))
 
-    assert json.loads(documentation.committed_openapi()) == merged
+    assert json.loads(documentation.committed_openapi(committed)) == merged
