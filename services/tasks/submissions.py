@@ -99,10 +99,12 @@ def _temperature(value: object, where: str) -> float | None:
     """°F from what the app sends: a string, possibly empty; numbers are taken too."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
-    text = str(value).strip().removesuffix("F").removesuffix("f").removesuffix("°").strip()
     try:
-        number = math.nan if isinstance(value, bool) or not isinstance(value, (str, int, float)) else float(text)
-    except ValueError:
+        if isinstance(value, str):
+            number = float(value.strip().removesuffix("F").removesuffix("f").removesuffix("°").strip())
+        else:
+            number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number) or abs(number) > WARMEST_F:
         _refuse(f"The {where} temperature must be a number in °F, such as 71.5. Please correct it.")
