@@ -8,9 +8,10 @@ import asyncio
 import contextlib
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from datetime import datetime
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO, ParamSpec, TypeVar
 
 import structlog
@@ -37,31 +38,39 @@ class _FileWriter:
         self._part = part
         self._whole = whole
         self._file: BinaryIO | None = None
+        # Cancelling a call does not stop its thread: an abort waits for that, and one that comes later does nothing.
+        self._lock = Lock()
+        self._aborted = False
 
     async def write(self, data: bytes) -> None:
         await _in_thread(self._write, data)
 
     def _write(self, data: bytes) -> None:
+        with self._lock:
+            if not self._aborted:
+                self._opened().write(data)
+
+    def _opened(self) -> BinaryIO:
         if self._file is None:
-            self._part.parent.mkdir(parents=True, exist_ok=True)
+            folder = self._part.parent
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
+                _sync_folder(folder.parent)
             self._file = self._part.open("xb", buffering=CHUNK_BYTES)
-        self._file.write(data)
+        return self._file
 
     async def finish(self, media_type: str, sha256: str) -> None:  # noqa: ARG002 - a file has no room for them
         await _in_thread(self._finish)
 
     def _finish(self) -> None:
-        self._write(b"")
-        if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-        self._part.rename(self._whole)
-        folder = os.open(self._whole.parent, os.O_RDONLY)  # the rename itself must survive a power cut too
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with self._lock:
+            if self._aborted:
+                return
+            with self._opened() as file:
+                file.flush()
+                os.fsync(file.fileno())
+            self._part.rename(self._whole)
+            _sync_folder(self._whole.parent)
 
     async def abort(self) -> None:
         try:
@@ -70,10 +79,22 @@ class _FileWriter:
             log.warning("an aborted upload stays for the sweeper", error=str(error))
 
     def _abort(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        self._part.unlink(missing_ok=True)
-        self._whole.unlink(missing_ok=True)
+        with self._lock:
+            self._aborted = True
+            if self._file is not None:
+                with contextlib.suppress(OSError):  # what it still held cannot be written, and need not be
+                    self._file.close()
+            self._part.unlink(missing_ok=True)
+            self._whole.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the names in ``folder`` survive a power cut too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class FilePhotos:
@@ -102,17 +123,13 @@ class FilePhotos:
     async def open(self, photo_id: str) -> StoredPhoto:
         """Find a photo."""
         path = self._path(photo_id)
-        try:
-            size = (await asyncio.to_thread(path.stat)).st_size
-        except FileNotFoundError:
-            raise PhotoNotFoundError(photo_id) from None
+        with _absence_told(photo_id):
+            size = (await _in_thread(path.stat)).st_size
         return StoredPhoto(size, self._read(path))
 
     async def _read(self, path: Path) -> AsyncIterator[bytes]:
-        try:
-            file = await asyncio.to_thread(path.open, "rb")
-        except FileNotFoundError:
-            raise PhotoNotFoundError(path.name) from None
+        with _absence_told(path.name):
+            file = await _in_thread(path.open, "rb")
         try:
             while chunk := await _in_thread(file.read, CHUNK_BYTES):
                 yield chunk
@@ -123,7 +140,7 @@ class FilePhotos:
         """Remove photos, whole or begun."""
 
         def remove() -> None:
-            for photo_id in photo_ids:
+            for photo_id in filter(_ID.fullmatch, photo_ids):
                 path = self._path(photo_id)
                 path.unlink(missing_ok=True)
                 path.with_suffix(".part").unlink(missing_ok=True)
@@ -136,9 +153,10 @@ class FilePhotos:
         def of_folder(folder: Path) -> list[str]:
             found = []
             for path in folder.iterdir():
-                with contextlib.suppress(FileNotFoundError):  # removed meanwhile
-                    if start.timestamp() <= path.stat().st_mtime < end.timestamp() and _ID.fullmatch(path.stem):
-                        found.append(path.stem)
+                if path.suffix in ("", ".part") and _ID.fullmatch(path.stem):
+                    with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                        if start.timestamp() <= path.stat().st_mtime < end.timestamp():
+                            found.append(path.stem)
             return found
 
         for folder in await _in_thread(lambda: sorted(p for p in self._folder.iterdir() if p.is_dir())):
@@ -151,6 +169,16 @@ class FilePhotos:
 
     async def close(self) -> None:
         """Nothing is held open."""
+
+
+@contextlib.contextmanager
+def _absence_told(photo_id: str) -> Iterator[None]:
+    try:
+        yield
+    except PhotoStoreError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise PhotoNotFoundError(photo_id) from None
+        raise
 
 
 async def _in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

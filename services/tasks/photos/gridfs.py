@@ -5,10 +5,11 @@ chunks in memory before it sends any: with many uploads at once that is all memo
 (chunks first, the file document last), so any GridFS client reads our photos, and we read theirs.
 """
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Collection
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import structlog
@@ -34,17 +35,24 @@ log = structlog.get_logger(__name__)
 DEFAULT_DATABASE = "LeakageImages"  # what the old backend called it
 SERVER_SECONDS = 5
 SOCKET_SECONDS = 20
+ANSWER_SECONDS = 10
 POOL_SIZE = 50
 BATCH = 500
+CHUNKS_AT_ONCE = 4
 
 Document = dict[str, Any]
+T = TypeVar("T")
 
 
-@contextlib.contextmanager
-def _told_as_ours() -> Iterator[None]:
+async def _answer(operation: Awaitable[T]) -> T:
+    """What MongoDB answers, within ANSWER_SECONDS; each failure becomes a :class:`PhotoStoreError`.
+
+    The driver's own time limits do not count while an operation waits for one of the driver's few threads.
+    """
     try:
-        yield
-    except PyMongoError as error:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await operation
+    except (PyMongoError, TimeoutError) as error:
         raise PhotoStoreError(f"{type(error).__name__}: {error}") from error
 
 
@@ -56,6 +64,7 @@ class _GridFSWriter:
         self._buffer = bytearray()
         self._written = 0
         self._chunks = 0
+        self._under_way: asyncio.Future[Any] | None = None
 
     async def write(self, data: bytes) -> None:
         self._buffer += data
@@ -65,29 +74,35 @@ class _GridFSWriter:
             await self._write_chunk(chunk)
 
     async def _write_chunk(self, chunk: bytes) -> None:
-        with _told_as_ours():
-            await self._store.chunks.insert_one({"files_id": self._id, "n": self._chunks, "data": Binary(chunk)})
+        await self._insert(self._store.chunks, {"files_id": self._id, "n": self._chunks, "data": Binary(chunk)})
         self._chunks += 1
         self._written += len(chunk)
+
+    async def _insert(self, collection: "AsyncIOMotorCollection[Document]", document: Document) -> None:
+        # Giving up the wait does not stop the driver's thread: whoever aborts has to know of it.
+        self._under_way = asyncio.ensure_future(collection.insert_one(document))
+        await _answer(asyncio.shield(self._under_way))
 
     async def finish(self, media_type: str, sha256: str) -> None:
         if self._buffer:
             await self._write_chunk(bytes(self._buffer))
             self._buffer.clear()
-        with _told_as_ours():
-            await self._store.files.insert_one(
-                {
-                    "_id": self._id,
-                    "filename": self._metadata.filename,
-                    "length": self._written,
-                    "chunkSize": CHUNK_BYTES,
-                    "uploadDate": datetime.now(UTC),
-                    "metadata": {"writtenBy": MARK, "contentType": media_type, "sha256": sha256},
-                }
-            )
+        await self._insert(
+            self._store.files,
+            {
+                "_id": self._id,
+                "filename": self._metadata.filename,
+                "length": self._written,
+                "chunkSize": CHUNK_BYTES,
+                "uploadDate": datetime.now(UTC),
+                "metadata": {"writtenBy": MARK, "contentType": media_type, "sha256": sha256},
+            },
+        )
 
     async def abort(self) -> None:
         self._buffer.clear()
+        if self._under_way is not None:
+            await asyncio.wait([self._under_way], timeout=ANSWER_SECONDS)
         try:
             await self._store.delete([str(self._id)])
         except PhotoStoreError as error:
@@ -114,17 +129,19 @@ class GridFSPhotos:
         except (ConfigurationError, InvalidURI, ValueError) as error:
             raise StartupError(f"MONGO_URL: {error}.") from None
         # An acknowledged photo has reached the journal of a majority: it survives a kill of the server.
-        durable = WriteConcern(w="majority", j=True, wtimeout=SOCKET_SECONDS * 1000)
+        durable = WriteConcern(w="majority", j=True, wtimeout=SERVER_SECONDS * 1000)
         self.files: AsyncIOMotorCollection[Document] = database["fs.files"].with_options(write_concern=durable)
-        # Chunks count only with their file document, whose journal write follows theirs in the same journal.
-        self.chunks: AsyncIOMotorCollection[Document] = database["fs.chunks"]
+        # Chunks reach a majority too, or a new primary could have the file document and not them. They need not wait
+        # for the journal: the file document's entry follows theirs in the same one.
+        spread = WriteConcern(w="majority", wtimeout=SERVER_SECONDS * 1000)
+        self.chunks: AsyncIOMotorCollection[Document] = database["fs.chunks"].with_options(write_concern=spread)
 
     async def start(self) -> None:
         """Wait until MongoDB answers, and make GridFS' indexes."""
 
         async def prepare() -> None:
             try:
-                await self.ping()
+                await self._client.admin.command("ping")
                 # By these fields and names GridFS clients look for the indexes before they would make them.
                 await self.files.create_index([("filename", ASCENDING), ("uploadDate", ASCENDING)])
                 await self.files.create_index([("uploadDate", ASCENDING)])
@@ -134,7 +151,7 @@ class GridFSPhotos:
                     raise StartupError("MONGO_URL: MongoDB refuses this user, password or database.") from None
                 raise
 
-        await wait_for("mongodb", prepare, (PyMongoError, PhotoStoreError))
+        await wait_for("mongodb", prepare, (PyMongoError,))
 
     def writer(self, photo_id: str, metadata: PhotoMetadata) -> _GridFSWriter:
         """Begin a photo."""
@@ -142,71 +159,59 @@ class GridFSPhotos:
 
     async def open(self, photo_id: str) -> StoredPhoto:
         """Find a photo."""
-        key = _object_id(photo_id)
-        with _told_as_ours():
-            document = await self.files.find_one({"_id": key}, {"length": 1})
+        if not ObjectId.is_valid(photo_id):
+            raise PhotoNotFoundError(photo_id)
+        key = ObjectId(photo_id)
+        document = await _answer(self.files.find_one({"_id": key}, {"length": 1}))
         if document is None:
             raise PhotoNotFoundError(photo_id)
         return StoredPhoto(document["length"], self._read(key, document["length"]))
 
     async def _read(self, key: ObjectId, length: int) -> AsyncIterator[bytes]:
-        read = 0
-        with _told_as_ours():
-            # One chunk in a batch: the driver would otherwise fetch 16 MB at a time for each reader.
-            cursor = self.chunks.find({"files_id": key}, {"data": 1}, sort=[("n", ASCENDING)], batch_size=4)
-            async for chunk in cursor:
-                read += len(chunk["data"])
-                yield bytes(chunk["data"])
+        chunks = read = 0
+        # Few at a time: the driver would otherwise fetch 16 MB at once for each reader.
+        cursor = self.chunks.find(
+            {"files_id": key}, {"n": 1, "data": 1}, sort=[("n", ASCENDING)], batch_size=CHUNKS_AT_ONCE
+        )
+        try:
+            while batch := await _answer(cursor.to_list(CHUNKS_AT_ONCE)):
+                for chunk in batch:
+                    if chunk["n"] != chunks:
+                        raise PhotoNotFoundError(f"{key}: chunk {chunks} is missing")
+                    chunks += 1
+                    read += len(chunk["data"])
+                    yield bytes(chunk["data"])
+        finally:
+            with contextlib.suppress(PhotoStoreError):  # the server forgets it by itself, later
+                await _answer(cursor.close())
         if read != length:
             raise PhotoNotFoundError(f"{key}: {read} of {length} bytes")
 
     async def delete(self, photo_ids: Collection[str]) -> None:
         """Remove photos: the file document first, so that no reader sees a photo without its chunks."""
-        keys = [_object_id(photo_id) for photo_id in photo_ids]
-        with _told_as_ours():
-            await self.files.delete_many({"_id": {"$in": keys}})
-            await self.chunks.delete_many({"files_id": {"$in": keys}})
+        keys = [ObjectId(photo_id) for photo_id in photo_ids if ObjectId.is_valid(photo_id)]
+        await _answer(self.files.delete_many({"_id": {"$in": keys}}))
+        await _answer(self.chunks.delete_many({"files_id": {"$in": keys}}))
 
     async def written_between(self, start: datetime, end: datetime) -> AsyncIterator[list[str]]:
         """Our photos from that time, and what has chunks from that time but no file document."""
-        with _told_as_ours():
-            batch: list[str] = []
-            ours = {"uploadDate": {"$gte": start, "$lt": end}, "metadata.writtenBy": MARK}
-            async for document in self.files.find(ours, {"_id": 1}):
-                batch.append(str(document["_id"]))
-                if len(batch) == BATCH:
-                    yield batch
-                    batch = []
-            yield batch
-            async for batch in self._headless(start, end):
-                yield batch
-
-    async def _headless(self, start: datetime, end: datetime) -> AsyncIterator[list[str]]:
-        """Ids that have a first chunk but no file document. Our ids begin with the time at which they were made."""
+        ours = {"uploadDate": {"$gte": start, "$lt": end}, "metadata.writtenBy": MARK}
+        whole = self.files.find(ours, {"_id": 1})
+        while batch := await _answer(whole.to_list(BATCH)):
+            yield [str(document["_id"]) for document in batch]
+        # Our ids begin with the time at which they were made. Any chunk will do: of a removal that was interrupted,
+        # the last ones may be left. Nobody else can read chunks without a file document, whoever wrote them.
         span = {"$gte": ObjectId.from_datetime(start), "$lt": ObjectId.from_datetime(end)}
-        keys: list[ObjectId] = []
-        async for chunk in self.chunks.find({"files_id": span, "n": 0}, {"files_id": 1, "_id": 0}):
-            keys.append(chunk["files_id"])
-            if len(keys) == BATCH:
-                yield await self._without_file(keys)
-                keys = []
-        yield await self._without_file(keys)
-
-    async def _without_file(self, keys: list[ObjectId]) -> list[str]:
-        whole = {document["_id"] async for document in self.files.find({"_id": {"$in": keys}}, {"_id": 1})}
-        return [str(key) for key in keys if key not in whole]
+        begun = self.chunks.aggregate([{"$match": {"files_id": span}}, {"$group": {"_id": "$files_id"}}])
+        while batch := await _answer(begun.to_list(BATCH)):
+            keys = [document["_id"] for document in batch]
+            files = await _answer(self.files.find({"_id": {"$in": keys}}, {"_id": 1}).to_list(BATCH))
+            yield [str(key) for key in keys if {"_id": key} not in files]
 
     async def ping(self) -> None:
         """One round trip."""
-        with _told_as_ours():
-            await self._client.admin.command("ping")
+        await _answer(self._client.admin.command("ping"))
 
     async def close(self) -> None:
         """Close every connection."""
         self._client.close()
-
-
-def _object_id(photo_id: str) -> ObjectId:
-    if not ObjectId.is_valid(photo_id):
-        raise PhotoNotFoundError(photo_id)
-    return ObjectId(photo_id)

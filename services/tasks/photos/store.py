@@ -2,7 +2,7 @@
 
 A photo becomes visible whole or not at all: its bytes are written under an id allocated beforehand, and count only
 once :meth:`PhotoWriter.finish` has returned. Whatever was begun and not finished is an orphan; the writer removes
-its own when it can, and :meth:`PhotoStore.orphans` finds what a killed process left behind.
+its own when it can, and :meth:`PhotoStore.written_between` finds what a killed process left behind.
 """
 
 import secrets
@@ -39,7 +39,7 @@ class PhotoMetadata:
 
 
 class PhotoWriter(Protocol):
-    """One photo on its way into the store."""
+    """One photo on its way into the store. Calls follow one another; each may be cancelled."""
 
     async def write(self, data: bytes) -> None:
         """Add bytes."""
@@ -48,7 +48,10 @@ class PhotoWriter(Protocol):
         """Make the photo visible, durably, with all that was written."""
 
     async def abort(self) -> None:
-        """Remove what was written. Never raises: what cannot be removed now is an orphan."""
+        """Remove what was written, also by a call that was cancelled and still goes on.
+
+        Never raises a :class:`PhotoStoreError`: what cannot be removed now is an orphan.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class PhotoStore(Protocol):
         """Find a photo. Raises :class:`PhotoNotFoundError`; also while iterating, when chunks are missing."""
 
     async def delete(self, photo_ids: Collection[str]) -> None:
-        """Remove photos; ids that are unknown are no error."""
+        """Remove photos, whole or begun; ids that are unknown, or none of ours, are no error."""
 
     def written_between(self, start: datetime, end: datetime) -> AsyncIterator[list[str]]:
         """The ids of our photos, whole or begun, from that time, in batches: candidates for being orphans."""
