@@ -1,9 +1,11 @@
 """The routes that only analysis may use; see :mod:`contracts.internal`. The gateway forwards none of them."""
 
+import asyncio
 import hashlib
 import secrets
 
 from fastapi import APIRouter, Depends, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
 from contracts.internal import PHOTO_PATH, REPORT_PICTURES_PATH, StoredPicture
@@ -67,7 +69,9 @@ async def store_picture(request: Request, job_id: str, name: str) -> StoredPictu
         if found is None:
             raise Problem(422, "Not a picture.")
         await writer.finish(found, digest.hexdigest())
-    except BaseException:
-        await writer.abort()
+    except BaseException as error:
+        await asyncio.shield(writer.abort())
+        if isinstance(error, ClientDisconnect):
+            raise Problem(400, "The upload broke off.") from error
         raise
     return StoredPicture(photo_id=photo_id)

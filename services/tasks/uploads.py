@@ -1,8 +1,8 @@
 """Receiving a submission: the multipart stream is parsed once, and each photo goes straight into the photo store.
 
-Memory stays bounded for any input: a piece of the stream, one chunk of a photo, and the text fields up to
-FIELD_BYTES each. Photos are written under ids allocated here; unless the caller keeps the form, leaving the context
-removes whatever was written, after a cancellation too.
+Memory stays bounded for any input: a piece of the stream, one chunk of a photo, and the text of the FIELDS up to
+FIELD_BYTES each; whatever else a form holds is passed over. Photos are written under ids allocated here; unless the
+caller keeps the form, leaving the context removes whatever was written, after a cancellation too.
 """
 
 import asyncio
@@ -12,17 +12,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-import structlog
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from contracts.events import PhotoKind
 from services.chassis.problems import Problem
 from services.tasks.photos.store import PhotoMetadata, PhotoStore, PhotoWriter, new_photo_id
 from services.tasks.pictures import media_type
 
-log = structlog.get_logger(__name__)
-
+FIELDS = frozenset({"uid", "task_json"})
 FIELD_BYTES = 1024 * 1024
 PART_COUNT = 1100
 HEAD_BYTES = 32  # enough to tell any type
@@ -107,7 +105,7 @@ class _Reader:
                 for event in parser.parse(data) if data else ():
                     await self._take(event)
             parser.close()  # raises when the end of the form is missing
-        except MultipartError as error:
+        except (MultipartError, ClientDisconnect) as error:
             raise Problem(400, BROKEN) from error
 
     async def _take(self, event: MultipartSegment | bytes | bytearray | None) -> None:
@@ -123,7 +121,7 @@ class _Reader:
     def _begin(self, segment: MultipartSegment) -> "_PhotoPart | _FieldPart | None":
         name = segment.name or ""
         if segment.filename is None:
-            return _FieldPart(self._form.fields, name)
+            return _FieldPart(self._form.fields, name) if name in FIELDS else None
         if not name.startswith("media"):
             return None  # the old backend ignored other files too
         if len(self._form.photos) >= self._limits.photos:
@@ -135,8 +133,8 @@ class _Reader:
         return _PhotoPart(self._form.photos, writer, photo_id, photo_name, self._limits, self._of_kind)
 
     async def remove_all(self) -> None:
-        for writer in self._writers:
-            await writer.abort()
+        # All at once: while the store is away each one takes its time to fail, and somebody waits for the answer.
+        await asyncio.gather(*(writer.abort() for writer in self._writers))
 
 
 class _FieldPart:
@@ -148,13 +146,13 @@ class _FieldPart:
     async def write(self, data: bytes | bytearray) -> None:
         self._value += data
         if len(self._value) > FIELD_BYTES:
-            raise Problem(413, f"The field '{_clean(self._name)}' is too large.")
+            raise Problem(413, f"The field '{self._name}' is too large.")
 
     async def end(self) -> None:
         try:
             self._fields.setdefault(self._name, self._value.decode())
         except UnicodeDecodeError:
-            raise Problem(422, f"The field '{_clean(self._name)}' is not UTF-8 text.") from None
+            raise Problem(422, f"The field '{self._name}' is not UTF-8 text.") from None
 
 
 class _PhotoPart:
@@ -180,8 +178,8 @@ class _PhotoPart:
     async def write(self, data: bytes | bytearray) -> None:
         self._size += len(data)
         if self._size > self._limits.photo_bytes:
-            megabytes = self._limits.photo_bytes // (1024 * 1024)
-            raise Problem(413, f"The photo {self._name} is larger than {megabytes} MB. Please use a smaller one.")
+            largest = f"{self._limits.photo_bytes / (1024 * 1024):.3g} MB"
+            raise Problem(413, f"The photo {self._name} is larger than {largest}. Please use a smaller one.")
         if len(self._head) < HEAD_BYTES:
             self._head += bytes(data[:HEAD_BYTES])
             if len(self._head) >= HEAD_BYTES:
@@ -229,6 +227,6 @@ class _PhotoPart:
 
 
 def _clean(name: str) -> str:
-    """A file or field name without a path and without anything but letters, digits and plain punctuation."""
+    """A file name without a path and without anything but letters, digits and plain punctuation."""
     name = name.replace("\\", "/").rsplit("/", 1)[-1]
     return _UNPRINTABLE.sub("_", name)[-NAME_LENGTH:] or "photo"
