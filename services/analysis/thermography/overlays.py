@@ -83,6 +83,18 @@ def thermal_area(rgb: NDArray[np.uint8]) -> Box:
     return x0, y0, x1, y1
 
 
+def is_beside(bar: Box, area: Box, *, grey: bool) -> bool:
+    """Whether an upright colour bar may be as high as the thermal area is.
+
+    Outside an area found by colour it is, where that area might miss the picture's black or white part. In a grey
+    picture no area was found, so any upright bar will do.
+    """
+    x0, y0, x1, y1 = bar
+    if y1 - y0 <= x1 - x0:
+        return False
+    return grey or ((x1 <= area[0] + 2 or x0 >= area[2] - 2) and y1 - y0 > 1.05 * (area[3] - area[1]))
+
+
 def area_beside(rgb: NDArray[np.uint8], bar: Box) -> Box | None:
     """Find a thermal area as high as the upright colour bar that is printed beside it, by its straight borders.
 

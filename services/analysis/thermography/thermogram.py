@@ -25,6 +25,10 @@ LAYOUT_SIDE_PX = 480
 TRUSTED = 0.7
 """Share of explained pixels below which a palette is not trusted."""
 
+BLENDED_CONFIDENCE = 0.5
+"""At most this share counts as explained once a picture is known to be mixed with another: the palette that seems to
+explain it is then a chance."""
+
 FOREIGN = 40.0
 """A colour farther from the palette than this (0..255) does not show temperature at all: print or another photo."""
 
@@ -211,7 +215,10 @@ def _false_colour(
     explained = float((gap[visible] < palettes.explained_within(palette)).mean()) if visible.any() else 0.0
     valid = visible & ~_foreign(gap, FOREIGN_GREY if palette in palettes.grey() else FOREIGN)
     place = _smoothed_over(place, valid)
-    blended = explained < TRUSTED and float(overlays.coloured(rgb).mean()) > 0.3
+    garish = float(overlays.coloured(rgb).mean()) > 0.3
+    blended = garish and (explained < TRUSTED or palettes.blended(rgb[visible], palette))
+    if blended:
+        explained = min(explained, BLENDED_CONFIDENCE)
     if blended:
         reasons.append(
             "The thermal colours seem to be mixed with an ordinary photo, so temperatures cannot be read from them: "
@@ -240,21 +247,25 @@ def _false_colour(
 def _guessed_scale(places: NDArray[np.float32], inside_c: float, outside_c: float) -> tuple[float, float] | None:
     """Guess the scale's (cold end, hot end) in °C from the places of what is seen and the typed temperatures.
 
-    Most of a view is ordinary indoor surface, a little colder than the room; the scale spans what the camera saw,
-    which indoors is about three quarters of the difference between inside and outside (13 °C of 20 in the middle of
-    the pictures whose scale is printed), and nothing indoors is colder than outside. None where the two temperatures
-    are the same, or nothing is seen.
+    Two thirds up the distribution lies ordinary indoor surface, whose index is 0.95. The wider the ordinary places
+    spread towards the cold, the narrower is the scale: cameras set it to what they see. Fitted on 196 synthetic scenes
+    (the span is met within a factor of 1.7 in two of three); on 14 real pictures whose scale is printed it is 10 % too
+    narrow in the mean and within a factor of 1.3 in two of three. Nothing indoors is colder than outside.
+
+    None where the two temperatures are the same, or nothing is seen. In a house that is colder than outside, all of
+    this is reversed.
     """
     difference = inside_c - outside_c
     if abs(difference) < 1 or not places.size:
         return None
-    coldest, ordinary = (float(value) for value in np.quantile(places, (0.005, 0.65)))
-    surface = inside_c - 0.08 * difference
-    span = 0.72 * abs(difference)
-    if difference > 0 and ordinary - coldest > 0.02:
-        span = min(span, (surface - outside_c) / (ordinary - coldest))
-    low = surface - span * ordinary
-    return low, low + span
+    towards = places if difference > 0 else 1 - places
+    coldest, ordinary, warm = (float(value) for value in np.quantile(towards, (0.005, 0.65, 0.75)))
+    span = 0.45 * max(warm - coldest, 0.03) ** -0.45
+    if ordinary > coldest:
+        span = min(span, 0.95 / (ordinary - coldest))
+    low_index = 0.95 - span * ordinary
+    ends = [outside_c + difference * index for index in (low_index, low_index + span)]
+    return min(ends), max(ends)
 
 
 def _with_polarity(layout: _Layout) -> tuple[int, bool]:
@@ -283,7 +294,7 @@ def _layout(rgb: NDArray[np.uint8]) -> _Layout:
     palette = palettes.matches(np.sqrt(histogram))[0].index
     place, gap = palettes.places(small, palette)
     bar = overlays.colour_bar(place, gap, palettes.explained_within(palette))
-    if palette in palettes.grey() and bar is not None and bar.box[3] - bar.box[1] > bar.box[2] - bar.box[0]:
+    if bar is not None and overlays.is_beside(bar.box, area, grey=palette in palettes.grey()):
         area = overlays.area_beside(small, bar.box) or area
     return _Layout(area, palette, bar, scale)
 
