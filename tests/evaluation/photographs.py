@@ -15,6 +15,7 @@ import cv2
 import flyr
 import numpy as np
 
+from contracts.events import TaskType
 from contracts.reports import DefectKind, Severity
 from services.analysis.thermography.thermogram import ScaleSource, read_thermogram
 from tests.evaluation.outcome import analyse_files, finding_mask, spot_reading
@@ -67,7 +68,7 @@ def _evaluate(path: Path, name: str, label: dict[str, Any]) -> tuple[PictureRow,
             data,
             colour,
             Path(scratch),
-            task_type=None,
+            task_type=_part(label["what"]),
             inside_f=None if inside is None else inside * 1.8 + 32,
             outside_f=None if outside is None else outside * 1.8 + 32,
         )
@@ -108,6 +109,13 @@ def _evaluate(path: Path, name: str, label: dict[str, Any]) -> tuple[PictureRow,
     text = f"{name.split('/')[-1]} {report.leakSeverity} {row.at_spot}"
     cv2.putText(cell, text, (4, 590), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
     return row, cell
+
+
+def _part(what: str) -> TaskType:
+    """What the homeowner would say that the picture shows."""
+    if "door" in what:
+        return TaskType.DOOR
+    return TaskType.WINDOW if "window" in what or "sill" in what else TaskType.WALL
 
 
 def _spot_error(label: dict[str, Any], thermogram: Any) -> float | None:

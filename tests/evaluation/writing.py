@@ -291,14 +291,14 @@ def _failures(scenes: list[Outcome]) -> Iterable[str]:
     yield ""
     yield "Scenes whose severity is not exact, or whose gravest defect is missed."
     yield ""
-    yield "| seed | scene | truth | said | found | IoU | true kWh/month | said | range |"
-    yield "|---|---|---|---|---|---|---|---|---|"
+    yield "| seed | scene | scale | truth | said | found | IoU | true kWh/month | said | range |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
     for o in wrong:
         iou = "–" if o.iou is None else f"{o.iou:.2f}"
         kinds = ", ".join(defect.kind for defect in o.defects) or "sound"
         found = "yes" if o.found else "**no**"
         yield (
-            f"| {o.seed} | {o.description} | {o.truth}: {kinds} | {o.said}: {', '.join(o.findings) or 'nothing'} "
+            f"| {o.seed} | {o.description} | {o.scale} | {o.truth}: {kinds} | {o.said}: {', '.join(o.findings) or 'nothing'} "
             f"| {found} | {iou} | {o.true_kwh:.1f} | {o.said_kwh} | {o.low_kwh}–{o.high_kwh} |"
         )
     yield ""
