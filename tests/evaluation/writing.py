@@ -297,8 +297,9 @@ def _failures(scenes: list[Outcome]) -> Iterable[str]:
         iou = "–" if o.iou is None else f"{o.iou:.2f}"
         kinds = ", ".join(defect.kind for defect in o.defects) or "sound"
         found = "yes" if o.found else "**no**"
+        said = f"{o.said}: {', '.join(o.findings) or 'nothing'}"
         yield (
-            f"| {o.seed} | {o.description} | {o.scale} | {o.truth}: {kinds} | {o.said}: {', '.join(o.findings) or 'nothing'} "
+            f"| {o.seed} | {o.description} | {o.scale} | {o.truth}: {kinds} | {said} "
             f"| {found} | {iou} | {o.true_kwh:.1f} | {o.said_kwh} | {o.low_kwh}–{o.high_kwh} |"
         )
     yield ""
