@@ -251,11 +251,14 @@ def _to_ends(strip: NDArray[np.float32], start: int, stop: int, hot_first: bool)
     """Follow a scale that was found from ``start`` to ``stop`` to its ends, where noise broke it off."""
     mean = strip.mean(1)
     even = strip.std(1) < 0.05
-    rise = np.diff(mean) * (-1 if hot_first else 1)  # towards the cold end this is positive
-    steady = even[1:] & even[:-1] & (rise > -0.02) & (rise < 0.08)
-    while start > 0 and steady[start - 1]:
+    fall = np.diff(mean) * (-1 if hot_first else 1)  # towards the cold end this is positive
+    steady = even[1:] & even[:-1] & (fall > -0.02) & (fall < 0.08)
+    # Where the scale is clipped it ends in an even piece; a long one is no scale any more.
+    reach = max(2, (stop - start) // 4)
+    first, last = max(start - reach, 0), min(stop + reach, len(mean))
+    while start > first and steady[start - 1]:
         start -= 1
-    while stop < len(mean) and steady[stop - 1]:
+    while stop < last and steady[stop - 1]:
         stop += 1
     return start, stop
 

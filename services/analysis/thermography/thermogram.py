@@ -1,7 +1,7 @@
 """A thermal photo as temperatures: the result of decoding, whatever the photo's kind was.
 
 Three sources, best first: a temperature per pixel stored in the file (FLIR R-JPEG); a false-colour picture whose scale
-is known; a false-colour picture whose scale must be guessed from the temperatures that the homeowner typed.
+is noted in the file or printed on it; one whose scale must be guessed from the temperatures that the homeowner typed.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from services.analysis.thermography import overlays, palettes
 from services.analysis.thermography.camera_notes import noted_range
 from services.analysis.thermography.pictures import Picture, open_picture
+from services.analysis.thermography.printed import read_printed_range
 from services.analysis.thermography.radiometric import DamagedCalibrationError, read_radiometric
 
 WORKING_SIDE_PX = 640
@@ -51,7 +52,7 @@ class ScaleSource(StrEnum):
 
     RADIOMETRIC = "radiometric"  # a temperature per pixel in the file
     METADATA = "metadata"  # the range in the camera's notes of the file
-    PRINTED = "printed"  # the range printed on the picture, given by the caller: an evaluation only
+    PRINTED = "printed"  # the range printed on the picture: read from it, or given by the caller
     TYPED = "typed"  # guessed from the inside and outside temperatures: an estimate
     NONE = "none"  # no degrees at all: 0 is the cold end of the scale and 1 the hot one
 
@@ -127,7 +128,7 @@ def looks_thermal(data: bytes) -> float:
     except DamagedCalibrationError:
         return 1.0
     layout = _layout(picture.rgb)
-    x0, y0, x1, y1 = (round(value * layout.scale) for value in layout.area)
+    x0, y0, x1, y1 = _enlarged(layout.area, layout.scale)
     area = picture.rgb[y0:y1, x0:x1]
     explained = palettes.explained_share(area, layout.palette)
     colour = float(overlays.coloured(area).mean())
@@ -205,7 +206,7 @@ def _false_colour(
 ) -> Thermogram:
     layout = _layout(picture.rgb)
     palette, sure = _with_polarity(layout)
-    x0, y0, x1, y1 = (round(value * layout.scale) for value in layout.area)
+    x0, y0, x1, y1 = _enlarged(layout.area, layout.scale)
     rgb = np.ascontiguousarray(picture.rgb[y0:y1, x0:x1])
     place, gap = palettes.places(rgb, palette)
     visible = ~overlays.print_mask(rgb)
@@ -229,6 +230,11 @@ def _false_colour(
     if not sure:
         reasons.append("Nothing in the grey thermal photo says whether bright means warm: we took it so.")
     source, (low, high) = scale
+    if source is ScaleSource.NONE and not blended:
+        bar = None if layout.bar is None else _enlarged(layout.bar.box, layout.scale)
+        printed = read_printed_range(picture.rgb, bar, inside_c=inside_c, outside_c=outside_c)
+        if printed is not None:
+            source, (low, high) = ScaleSource.PRINTED, printed
     if source is ScaleSource.NONE and inside_c is not None and outside_c is not None:
         guessed = _guessed_scale(place[valid], inside_c, outside_c)
         if guessed is not None:
@@ -297,6 +303,11 @@ def _layout(rgb: NDArray[np.uint8]) -> _Layout:
     if bar is not None and overlays.is_beside(bar.box, area, grey=palette in palettes.grey()):
         area = overlays.area_beside(small, bar.box) or area
     return _Layout(area, palette, bar, scale)
+
+
+def _enlarged(box: overlays.Box, scale: float) -> overlays.Box:
+    x0, y0, x1, y1 = (round(value * scale) for value in box)
+    return x0, y0, x1, y1
 
 
 def _foreign(gap: NDArray[np.float32], limit: float) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageDraw, ImageFont
 
 from services.analysis.thermography import palettes
 from services.analysis.thermography.pictures import UnreadablePhotoError
@@ -92,6 +93,18 @@ def test_the_range_in_the_cameras_notes_is_used_where_no_raw_values_are_left():
     found = read(data, inside_c=21.0, outside_c=1.0)
     assert found.scale is ScaleSource.METADATA
     assert np.abs(found.temperature - (4.85 + 20 * place)).mean() < 0.2
+
+
+def test_the_range_printed_on_the_picture_is_read_from_it():
+    place = scene()
+    photo = Image.fromarray(with_grey_bar(place, IRON))
+    pen = ImageDraw.Draw(photo)
+    for text, y in (("24.5", 66), ("8.5", 384)):
+        pen.rectangle((570, y, 634, y + 30), fill=(0, 0, 0))
+        pen.text((576, y), text, font=ImageFont.load_default(24), fill=(255, 255, 255))
+    found = read(jpeg_of(np.asarray(photo)), inside_c=21.0, outside_c=1.0)
+    assert found.scale is ScaleSource.PRINTED
+    assert np.abs(found.temperature - (8.5 + 16 * place))[found.valid].mean() < 0.2
 
 
 def test_the_typed_temperatures_are_a_last_resort_and_named_as_such():
