@@ -317,9 +317,6 @@ def rabbitmq_server() -> RabbitMqServer:
         DockerContainer(os.environ.get("RABBITMQ_IMAGE") or "rabbitmq:4-management")
         .with_env("RABBITMQ_DEFAULT_USER", "tester")
         .with_env("RABBITMQ_DEFAULT_PASS", PASSWORD)
-        # A delayed retry whose way back to its queue is interrupted by a crash is tried again after so many ms; the
-        # server's default is three minutes.
-        .with_env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-rabbit dead_letter_worker_publisher_confirm_timeout 5000")
         .with_exposed_ports(5672, RabbitMqServer.management_port)
         .with_kwargs(hostname="rabbitmq")  # a node's name, and with it the name of its data, must outlive a restart
     )

@@ -6,6 +6,7 @@ Connections never outlive a cancellation: a cancelled query leaves the MySQL dri
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -117,6 +118,20 @@ def database_url(text: str) -> URL:
     raise StartupError(f"SQL_URL: {backend} is not supported; use mysql:// or sqlite:///path.")
 
 
+class _SqliteConnection(sqlite3.Connection):
+    """Rolls back before it closes.
+
+    SQLite only marks a connection for closing while a statement of it is half read, as after a cancellation, and
+    keeps its write lock until the statement is collected as garbage.
+    """
+
+    def close(self) -> None:
+        """Give up the transaction, if there is one, and close."""
+        with contextlib.suppress(sqlite3.Error):
+            self.rollback()
+        super().close()
+
+
 class Database:
     """A pool of connections to one database."""
 
@@ -156,7 +171,7 @@ class Database:
     def _sqlite_engine(self) -> AsyncEngine:
         engine = create_async_engine(
             self.url,
-            connect_args={"timeout": POOL_WAIT_SECONDS, "isolation_level": None},
+            connect_args={"timeout": POOL_WAIT_SECONDS, "isolation_level": None, "factory": _SqliteConnection},
             pool_timeout=POOL_WAIT_SECONDS,
         )
 

@@ -115,9 +115,7 @@ async def test_an_event_of_a_transaction_that_is_rolled_back_is_never_published(
     assert broker.published == []
 
 
-@pytest.mark.parametrize(
-    "fault", [PublishError("unconfirmed"), ValueError("a bug")], ids=["unconfirmed", "unforeseen"]
-)
+@pytest.mark.parametrize("fault", [PublishError("unconfirmed"), ValueError("a bug")], ids=["unconfirmed", "unforeseen"])
 async def test_an_event_whose_publish_fails_is_kept_and_tried_again_later(
     fault: Exception, database: Database, outbox: Outbox, broker: Publications, relay: Relay, metrics: Metrics
 ) -> None:
@@ -163,9 +161,7 @@ async def test_a_row_that_is_no_event_does_not_hold_up_the_others(
     database: Database, outbox: Outbox, broker: Publications, relay: Relay
 ) -> None:
     async with database.write() as connection:
-        await connection.execute(
-            sa.insert(TABLE).values(envelope={"odd": 1}, createdAt=now(), dueAt=now(), failures=0)
-        )
+        await connection.execute(sa.insert(TABLE).values(envelope={"odd": 1}, createdAt=now(), dueAt=now(), failures=0))
     await add(database, outbox, "good")
     assert await relay.relay_batch() == 2
     assert broker.names == ["good"]

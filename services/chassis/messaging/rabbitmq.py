@@ -30,6 +30,7 @@ from aio_pika.exceptions import (
     ProbableAuthenticationError,
 )
 from aiormq.exceptions import ChannelAccessRefused
+from yarl import URL
 
 from contracts.events import Envelope
 from contracts.topology import EXCHANGE, SUBSCRIPTIONS, Subscription
@@ -153,13 +154,16 @@ class RabbitBroker:
         return await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
 
     async def _connection(self, purpose: str) -> AbstractRobustConnection:
-        return await aio_pika.connect_robust(
-            self._url,
-            timeout=CONNECT_SECONDS,
-            heartbeat=HEARTBEAT_SECONDS,
-            reconnect_interval=1,
+        connection = aio_pika.RobustConnection(
+            URL(self._url).update_query(heartbeat=HEARTBEAT_SECONDS, reconnect_interval=1),
             client_properties={"connection_name": f"{self._name} {purpose}"},
         )
+        try:
+            await connection.connect(timeout=CONNECT_SECONDS)
+        except BaseException:
+            await connection.close()  # or it would go on trying in the background
+            raise
+        return connection
 
     async def _declare(self, channel: AbstractRobustChannel, subscription: Subscription) -> AbstractQueue:
         safe = {"x-queue-type": "quorum", "x-overflow": "reject-publish", "x-dead-letter-strategy": "at-least-once"}

@@ -186,40 +186,16 @@ async def test_nothing_confirmed_is_lost_when_the_server_restarts(
 
     async with started(through(proxy, rabbitmq_url)) as broker:
         await broker.subscribe(WORK, {AnalysisStarted: handle}, concurrency=10)
+        # The server notes on disk only every few seconds that a queue exists: one that has just been declared for the
+        # first time is empty after a kill. (Seen with RabbitMQ 4.3: "member of queue ... was not found on this node".)
+        await asyncio.sleep(6)
         async with Publisher(broker, concurrency=2) as publisher:
             await until(lambda: len(publisher.confirmed) > 50)
             await asyncio.to_thread(own_server.restart, kill=kill)
             before = len(publisher.confirmed)
             await until(lambda: len(publisher.confirmed) > before + 50)
         retried = {name for name in publisher.confirmed if int(name) % 7 == 0}
-        try:
-            await until(lambda: publisher.confirmed <= seen.keys() and all(seen[name] >= 2 for name in retried))
-        except TimeoutError:
-            print(
-                "LOST",
-                publisher.confirmed - seen.keys(),
-                {n: seen[n] for n in retried if seen[n] < 2},
-                len(publisher.confirmed),
-                publisher.refused[:30],
-            )
-            print(
-                await asyncio.to_thread(
-                    own_server.manage,
-                    "GET",
-                    "/queues"
-                    + urlsplit(rabbitmq_url).path
-                    + "?columns=name,messages,messages_ready,messages_unacknowledged,consumers,state,consumer_details",
-                )
-            )
-            await asyncio.sleep(float(__import__("os").environ.get("LW", "1")))
-            print(
-                "LOST",
-                publisher.confirmed - seen.keys(),
-                {n: seen[n] for n in retried if seen[n] < 2},
-                len(publisher.confirmed),
-                publisher.refused[:30],
-            )
-            raise
+        await until(lambda: publisher.confirmed <= seen.keys() and all(seen[name] >= 2 for name in retried))
 
 
 async def test_queues_that_the_server_lost_are_declared_again_and_consumed(
@@ -411,5 +387,6 @@ async def test_a_start_that_is_cancelled_leaves_no_connection_attempts_behind(pr
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    left = [task for task in asyncio.all_tasks() if "connection_factory" in repr(task)]
-    assert left == []
+    attempts = proxy.accepted
+    await asyncio.sleep(2.5)
+    assert proxy.accepted == attempts
