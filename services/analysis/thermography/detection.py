@@ -46,6 +46,8 @@ _LEAST_OPENING = 0.1  # share of the view that a window or door fills at least
 _OPENING_MARGIN = 0.04  # of its shorter side: it may stand askew
 _RANK = 0.7  # a part is what fills this share of its row or column
 _ALONG = 0.8  # of a row or column that its level is taken from
+_DOUBTFUL_FIELD = 0.02  # m² of missing index that an even cold field counts for where the part is not known
+_DOUBTFUL_REASON = "An even cold field is normal for a window or door and a defect in a wall: please say which it is."
 _PEAK_SHARE = 0.3  # of a region's depth that its outline includes
 _SMALLEST = 0.003  # share of the view
 
@@ -91,39 +93,54 @@ class Detection:
 
 def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None) -> Detection:
     """Find the regions that lose heat."""
-    temperature, valid = _reduced(thermogram)
+    temperature, valid, saturated = _reduced(thermogram)
     if not valid.any():
         return Detection((), False, ("Nothing of the thermal picture could be used.",))
     if thermogram.scale in (ScaleSource.TYPED, ScaleSource.NONE):
-        temperature = estimate_temperature(temperature, valid, conditions, part)
+        temperature = estimate_temperature(temperature, valid, saturated, conditions, part)
     index = ((temperature - conditions.outside) / conditions.difference).astype(np.float32)
     wall = _wall_level(index, valid)
     hot = cv2.dilate((index > wall + _WARM).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     opening = _opening(wall - index, hot | ~valid, part)
     metres = _metres_per_pixel(index.shape, opening, part)
-    expected = _expected(index, wall, hot | ~valid, opening, metres)
+    askew = False
+    if opening is not None and not _frontal(opening, wall - index, hot | ~valid):
+        opening = None
+    if opening is not None:
+        expected = _expected(index, wall, hot | ~valid, opening, metres)
+    elif part in (TaskType.WINDOW, TaskType.DOOR):
+        expected = _expected_askew(index, wall, hot | ~valid, metres)
+        askew = True
+    else:
+        expected = wall
     missing = np.where(valid, np.maximum(expected - index, 0.0), 0.0).astype(np.float32)
-    regions = []
+    regions, reasons = [], []
     for mask in _regions(missing, int(valid.sum())):
         shape = _shape(mask, missing, opening, metres)
-        kind, sure = _kind(shape)
+        kind, sure = _kind(shape, part, askew=askew)
         lost = missing
         if kind is DefectKind.COLD_GLAZING:
             lost = np.maximum(np.float32(sound_glass_index()) - index, 0.0)
             if float(np.median(lost[mask])) < _COLD_PANE:
-                continue  # a pane or panel as cold as double glazing: even, and nothing wrong with it
+                if part is not None:
+                    continue  # a pane or panel as cold as double glazing: even, and nothing wrong with it
+                lost = np.full_like(index, _DOUBTFUL_FIELD / max(float(mask.sum()) * metres**2, 1e-6))
+                reasons.append(_DOUBTFUL_REASON)
         regions.append(_region(mask, shape, kind, sure, index, expected, lost, metres, conditions))
-    return Detection(tuple(regions), False, ())
+    return Detection(tuple(regions), False, tuple(dict.fromkeys(reasons)))
 
 
-def _reduced(thermogram: Thermogram) -> tuple[Field, Mask]:
-    """Temperatures and validity at the working size."""
+def _reduced(thermogram: Thermogram) -> tuple[Field, Mask, Mask]:
+    """Temperatures, which of them are valid, and which lie at the hot end of the scale, at the working size."""
     scale = min(1.0, _WORKING_SIDE / max(thermogram.temperature.shape))
     size = (round(thermogram.temperature.shape[1] * scale), round(thermogram.temperature.shape[0] * scale))
     temperature = cv2.resize(thermogram.temperature, size, interpolation=cv2.INTER_AREA)
     temperature = cv2.GaussianBlur(temperature, (0, 0), 0.8)
-    valid = cv2.resize(thermogram.valid.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-    return np.asarray(temperature, np.float32), valid
+    valid, hot = (
+        cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        for mask in (thermogram.valid, thermogram.clipped_high)
+    )
+    return np.asarray(temperature, np.float32), valid, hot
 
 
 def _wall_level(index: Field, valid: Mask) -> Field:
@@ -213,16 +230,42 @@ def _lintel(cold: Field) -> int:
     return int(light[-1]) + 1 if len(light) else 0
 
 
-def _expected(index: Field, wall: Field, unknown: Mask, opening: Box | None, metres: float) -> Field:
-    """The index that each pixel would have if nothing were wrong.
+def _frontal(opening: Box, below_wall: Field, unknown: Mask) -> bool:
+    """Whether the rectangle is a window or door seen from the front: cold all over, little cold beside it, and wall."""
+    x0, y0, x1, y1 = opening
+    h, w = below_wall.shape
+    borders = (x0 <= 1) + (y0 <= 1) + (x1 >= w - 1) + (y1 >= h - 1)
+    cold = (below_wall > _WEAK) & ~unknown
+    inside = cold[y0:y1, x0:x1]
+    filled = inside.sum() / max((~unknown[y0:y1, x0:x1]).sum(), 1)
+    beside = 1.0 - inside.sum() / max(cold.sum(), 1)
+    return bool(borders < 3 and filled > 0.6 and beside < 0.5)
 
-    In a window or door: the commoner level along its row or its column, whichever is colder. A frame runs through its
-    row or column, a pane fills most of both; a leak does neither. What is as warm as the wall hides the window (a hand,
-    the sun, a radiator's warm air) and has no say. Nothing sound is colder than double glazing, and what is wider than
-    any plume is a part of its own.
+
+def _expected_askew(index: Field, wall: Field, unknown: Mask, metres: float) -> Field:
+    """The index to expect in a window or door seen aslant or too near to tell its parts: that of its surroundings.
+
+    What is narrower than a plume is compared with what lies around it, and all with sound double glazing.
     """
-    if opening is None:
-        return wall
+    around = _closed(np.where(unknown, 0.0, np.minimum(index, wall)).astype(np.float32), metres)
+    return np.minimum(np.maximum(np.where(around > 0, around, wall), sound_glass_index()), wall).astype(np.float32)
+
+
+def _closed(field: Field, metres: float) -> Field:
+    """Fill what is darker than its surroundings and narrower than the widest plume."""
+    size = max(3, round(_WIDEST_PLUME / metres)) | 1
+    kernel = np.ones((size, size), np.uint8)  # square: it must not fill the corners of a pane
+    return np.asarray(cv2.morphologyEx(field, cv2.MORPH_CLOSE, kernel, borderType=cv2.BORDER_REPLICATE), np.float32)
+
+
+def _expected(index: Field, wall: Field, unknown: Mask, opening: Box, metres: float) -> Field:
+    """The index that each pixel would have if nothing were wrong with a window or door seen from the front.
+
+    Inside: the commoner level along its row or its column, whichever is colder, and a frame's at least. A frame runs
+    through its row or column, a pane fills most of both; a leak does neither. What is warmer than the wall hides the
+    window (a hand, the sun, a radiator's warm air) and has no say. Nothing sound is colder than double glazing, and
+    what is wider than any plume is a part of its own.
+    """
     h, w = index.shape
     margin = round(_OPENING_MARGIN * min(opening[2] - opening[0], opening[3] - opening[1]))
     x0, y0 = max(opening[0] - margin, 0), max(opening[1] - margin, 0)
@@ -233,13 +276,7 @@ def _expected(index: Field, wall: Field, unknown: Mask, opening: Box | None, met
     level = np.fmin(_level_along_rows(part), _level_along_rows(part.T).T)
     level = np.where(np.isnan(level), around, level)
     level = np.maximum(level, _frame_level(index, unknown, opening))
-    size = max(3, round(_WIDEST_PLUME / metres)) | 1
-    closed = cv2.morphologyEx(
-        np.where(hidden, 0, part).astype(np.float32),
-        cv2.MORPH_CLOSE,
-        np.ones((size, size), np.uint8),  # square: it must not fill the corners of a pane
-        borderType=cv2.BORDER_REPLICATE,
-    )
+    closed = _closed(np.where(hidden, 0, part).astype(np.float32), metres)
     level = np.maximum(np.minimum(level, np.where(closed > 0, closed, level)), sound_glass_index())
     expected = wall.copy()
     expected[y0:y1, x0:x1] = np.minimum(level, around)
@@ -377,8 +414,13 @@ def _shape(mask: Mask, missing: Field, opening: Box | None, metres: float) -> Sh
     )
 
 
-def _kind(shape: Shape) -> tuple[DefectKind, float]:
-    """The likeliest kind, and how sure it is (0..1)."""
+def _kind(shape: Shape, part: TaskType | None, *, askew: bool) -> tuple[DefectKind, float]:
+    """The likeliest kind, and how sure it is (0..1). ``askew``: what is narrow has been set apart already."""
+    if askew:
+        even = shape.width > 0.25 and shape.evenness > 0.72 and shape.filled > 0.6
+        return (DefectKind.COLD_GLAZING, 0.5) if even else (DefectKind.AIR_LEAK, 0.5)
+    if part is None and shape.width > 0.15 and shape.evenness > 0.6 and shape.filled > 0.75:
+        return DefectKind.COLD_GLAZING, 0.4
     if shape.in_opening > 0.7 and shape.width > 0.25:
         return DefectKind.COLD_GLAZING, 0.7  # a plume is narrower
     if shape.width > 0.15 and shape.evenness > 0.72 and shape.filled > 0.6:

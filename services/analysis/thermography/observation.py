@@ -1,5 +1,6 @@
 """One observation: a thermal photo turned into cold regions, their heat loss, and how far to trust it all."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from services.analysis.thermography.energy import (
     HeatLoss,
     air_heat_loss,
     excess_conduction,
-    leakage_of_plume,
+    leakage_of_plumes,
 )
 from services.analysis.thermography.severity import severity_of
 from services.analysis.thermography.thermogram import ScaleSource, Thermogram
@@ -56,19 +57,32 @@ def assess(number: int, thermogram: Thermogram, conditions: Conditions, part: Ta
     trust, reasons = _trust(thermogram, conditions, detection)
     if detection.seen_from_outside:
         return Assessment(number, thermogram, (), (), Severity.UNKNOWN, 0.0, reasons)
-    found = sorted(
-        ((heat_loss(region, part), region) for region in detection.regions), key=lambda pair: -pair[0].total
-    )
-    losses = tuple(loss for loss, _ in found)
+    losses = heat_losses(detection.regions, part)
     severity = severity_of(sum(loss.total for loss in losses))
-    return Assessment(number, thermogram, tuple(region for _, region in found), losses, severity, trust, reasons)
+    if severity is Severity.NONE:  # too little to speak of: no findings either
+        return Assessment(number, thermogram, (), (), severity, trust, reasons)
+    order = sorted(range(len(losses)), key=lambda i: -losses[i].total)
+    return Assessment(
+        number=number,
+        thermogram=thermogram,
+        regions=tuple(detection.regions[i] for i in order),
+        losses=tuple(losses[i] for i in order),
+        severity=severity,
+        trust=trust,
+        reasons=reasons,
+    )
 
 
-def heat_loss(region: Region, part: TaskType | None) -> HeatLoss:
-    """What a region loses (W/K): with the air where it is a leak, otherwise through the surface."""
-    if region.kind is DefectKind.AIR_LEAK:
-        return HeatLoss(0.0, air_heat_loss(leakage_of_plume(part, region.taken)))
-    return HeatLoss(excess_conduction(region.deficit, glass=region.kind is DefectKind.COLD_GLAZING), 0.0)
+def heat_losses(regions: Sequence[Region], part: TaskType | None) -> tuple[HeatLoss, ...]:
+    """What each region loses (W/K): with the air where it is a leak, otherwise through the surface."""
+    taken = sum(region.taken for region in regions if region.kind is DefectKind.AIR_LEAK)
+    leaks = air_heat_loss(leakage_of_plumes(part, taken))
+    return tuple(
+        HeatLoss(0.0, leaks * region.taken / taken)
+        if region.kind is DefectKind.AIR_LEAK
+        else HeatLoss(excess_conduction(region.deficit, glass=region.kind is DefectKind.COLD_GLAZING), 0.0)
+        for region in regions
+    )
 
 
 def _trust(thermogram: Thermogram, conditions: Conditions, detection: Detection) -> tuple[float, tuple[str, ...]]:

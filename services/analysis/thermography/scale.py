@@ -29,6 +29,7 @@ SOUND_WALL_INDEX = 0.95
 """Thermal index of a sound insulated wall: 1 − U·Rsi for U = 0.4 W/m²K."""
 
 _BINS = 200
+_SMOOTHING = 4.0  # bins, standard deviation
 _RIM = 0.15  # of the shorter side
 _WALL_SPREAD = (0.75, 0.5)  # K, and its scatter as a standard deviation of the logarithm; so are the next
 _COLD_SHARE = {TaskType.WINDOW: (0.36, 0.35), TaskType.DOOR: (0.30, 0.45), TaskType.WALL: (0.13, 0.75)}
@@ -44,13 +45,18 @@ class WallColour(NamedTuple):
     spread: float
 
 
-def estimate_temperature(colours: Field, valid: Mask, conditions: Conditions, part: TaskType | None) -> Field:
-    """Temperatures (°C) of a photo whose ``colours`` are temperatures on an unknown linear scale, any unit."""
+def estimate_temperature(
+    colours: Field, valid: Mask, saturated: Mask, conditions: Conditions, part: TaskType | None
+) -> Field:
+    """Temperatures (°C) of a photo whose ``colours`` are temperatures on an unknown linear scale, any unit.
+
+    ``saturated`` pixels lie at the hot end of the scale: they are hot objects and cannot be the wall, unless all are.
+    """
     coldest, hottest = (float(value) for value in np.quantile(colours[valid], (0.003, 0.997)))
     place = ((colours - coldest) / max(hottest - coldest, 1e-6)).astype(np.float32)
     if conditions.cooling_season:
         place = np.asarray(1.0 - place, np.float32)  # the warm end is the one that leaks
-    wall = wall_colour(place, valid, part)
+    wall = wall_colour(place, valid & ~saturated if (valid & ~saturated).any() else valid, part)
     span = _span(wall, conditions, part)
     below_wall = (wall.place - place) * span * (-1.0 if conditions.cooling_season else 1.0)
     surface = conditions.outside + SOUND_WALL_INDEX * conditions.difference
@@ -67,12 +73,15 @@ def wall_colour(place: Field, valid: Mask, part: TaskType | None) -> WallColour:
     histogram = np.bincount(bins.ravel(), weight.ravel(), _BINS)
     around = np.convolve(np.pad(histogram, 8), np.ones(17), "valid")
     best = int(np.argmax(around * np.linspace(0.6, 1.0, _BINS)))  # of two levels the warmer one, in doubt
-    smooth = np.convolve(np.pad(histogram, 6), cv2.getGaussianKernel(13, 2.0).ravel(), "valid")
-    half = smooth < 0.5 * smooth[best]
-    below, above = np.flatnonzero(half[:best]), np.flatnonzero(half[best:])
-    start = int(below[-1]) if len(below) else 0
-    end = best + int(above[0]) if len(above) else _BINS - 1
-    return WallColour((best + 0.5) / _BINS, max((end - start) / _BINS, 0.025))
+    # Palettes of many hues are read with gaps between the colours: the smoothing closes them, and is taken out again.
+    smooth = np.convolve(np.pad(histogram, 12), cv2.getGaussianKernel(25, _SMOOTHING).ravel(), "valid")
+    start = max(best - 6, 0)
+    peak = start + int(np.argmax(smooth[start : best + 7]))
+    half = smooth < 0.5 * smooth[peak]
+    below, above = np.flatnonzero(half[:peak]), np.flatnonzero(half[peak:])
+    width = (peak + int(above[0]) if len(above) else _BINS - 1) - (int(below[-1]) if len(below) else 0)
+    spread = math.sqrt(max(width**2 - (2.35 * _SMOOTHING) ** 2, 0.0)) / _BINS
+    return WallColour((best + 0.5) / _BINS, max(spread, 0.02))
 
 
 def _span(wall: WallColour, conditions: Conditions, part: TaskType | None) -> float:
