@@ -1,7 +1,8 @@
 """The SQL database of a service: MySQL on servers, SQLite embedded, one code for both.
 
 Reads run in autocommit mode (one statement, one round trip); writes run in one READ COMMITTED transaction each.
-Connections never outlive a cancellation: a cancelled query leaves the MySQL driver out of step with its server.
+A connection whose query is cancelled is thrown away (SQLAlchemy sees to that): MySQL's driver would be out of step
+with its server.
 """
 
 import asyncio
@@ -193,18 +194,13 @@ class Database:
     @asynccontextmanager
     async def read(self, *, seconds: float | None = BLOCK_SECONDS) -> AsyncIterator[AsyncConnection]:
         """A connection for single statements that need no transaction; all of them within ``seconds``."""
-        async with _bounded(seconds), self._reading.connect() as connection, _dropped_when_cancelled(connection):
+        async with _bounded(seconds), self._reading.connect() as connection:
             yield connection
 
     @asynccontextmanager
     async def write(self, *, seconds: float | None = BLOCK_SECONDS) -> AsyncIterator[AsyncConnection]:
         """One transaction: committed when the block ends, rolled back when it raises or lasts over ``seconds``."""
-        async with (
-            _bounded(seconds),
-            self._one_writer,
-            self.engine.begin() as connection,
-            _dropped_when_cancelled(connection),
-        ):
+        async with _bounded(seconds), self._one_writer, self.engine.begin() as connection:
             yield connection
 
     async def ping(self) -> None:
@@ -278,17 +274,3 @@ async def _bounded(seconds: float | None) -> AsyncIterator[None]:
         if not bound.expired():
             raise
         raise DatabaseSilentError(f"the database did not answer within {seconds} s") from error
-
-
-@asynccontextmanager
-async def _dropped_when_cancelled(connection: AsyncConnection) -> AsyncIterator[None]:
-    try:
-        yield
-    except asyncio.CancelledError:
-        await connection.invalidate()
-        raise
-
-
-def key_string(length: int) -> sa.types.TypeEngine[str]:
-    """A string that identifies something: compared byte by byte, unlike MySQL's default, for which é equals e."""
-    return sa.String(length).with_variant(mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql")

@@ -4,6 +4,8 @@ A service keeps its revisions in ``<service>/migrations/versions`` and its progr
 that services may share one database.
 """
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 LOCK_SECONDS = 300  # a replica waits this long for another one's migration
 
+_ALEMBIC = threading.Lock()
+
 
 async def migrate(database: Database, service: str, folder: Path) -> None:
     """Bring the tables of ``service`` to the newest revision in ``folder``.
@@ -28,7 +32,13 @@ async def migrate(database: Database, service: str, folder: Path) -> None:
     MySQL commits each DDL statement by itself, so every revision must be safe to run again after it was interrupted.
     """
     async with _locked(database, service) as connection:
-        await connection.run_sync(_upgrade, service, folder)
+        # Alembic keeps what it works on in its modules, so that two upgrades in one process would mix.
+        while not _ALEMBIC.acquire(blocking=False):
+            await asyncio.sleep(0.02)
+        try:
+            await connection.run_sync(_upgrade, service, folder)
+        finally:
+            _ALEMBIC.release()
 
 
 def _upgrade(connection: sa.Connection, service: str, folder: Path) -> None:
