@@ -35,6 +35,7 @@ def bind(host: str, port: int) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
     try:
         sock.bind((host, port))
+        sock.listen(BACKLOG)  # until then another process could bind it too; who connects early waits for the start
     except OSError as error:
         sock.close()
         if error.errno == errno.EADDRINUSE:

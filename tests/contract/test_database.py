@@ -38,8 +38,8 @@ async def count(database: Database) -> int:
 @given(
     st.lists(
         st.datetimes(
-            datetime(1970, 1, 2),
-            datetime(9998, 12, 30),
+            datetime(1970, 1, 2),  # noqa: DTZ001 - naive by hypothesis' rules
+            datetime(9998, 12, 30),  # noqa: DTZ001 - naive by hypothesis' rules
             timezones=st.sampled_from([UTC, timezone(timedelta(hours=-9))]),
         ),
         min_size=1,
@@ -60,7 +60,7 @@ async def test_times_are_ordered_by_the_database_as_they_are_in_time(tables: Dat
     start = datetime(2026, 3, 4, 5, 6, 59, 999_999, tzinfo=UTC)
     times = [start + timedelta(microseconds=step) for step in (0, 1, 10, 999, 1000, 1_000_000, 60_000_000)]
     async with tables.write() as connection:
-        shuffled = random.Random(1).sample(list(enumerate(times, start=1)), len(times))
+        shuffled = random.Random(1).sample(list(enumerate(times, start=1)), len(times))  # noqa: S311 - no secret
         await connection.execute(sa.insert(TIMES), [{"id": n, "at": at} for n, at in shuffled])
         ordered = (await connection.execute(sa.select(TIMES.c.at).order_by(TIMES.c.at))).scalars().all()
     assert list(ordered) == times
@@ -86,7 +86,7 @@ async def test_the_databases_clock_compares_with_stored_times(tables: Database) 
 async def test_a_write_is_kept_when_its_block_ends_and_undone_when_it_raises(tables: Database) -> None:
     async with tables.write() as connection:
         await connection.execute(sa.update(COUNTER).values(n=5))
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError):  # noqa: PT012 - the block is what raises
         async with tables.write() as connection:
             await connection.execute(sa.update(COUNTER).values(n=6))
             raise KeyError
@@ -145,7 +145,7 @@ async def test_two_processes_may_write_at_once(any_sql_url: str, tables: Databas
 
 
 async def test_cancelled_queries_never_give_an_answer_to_the_wrong_question(tables: Database) -> None:
-    chance = random.Random(7)
+    chance = random.Random(7)  # noqa: S311 - no secret
     wrong: list[tuple[int, int]] = []
     failures: list[Exception] = []
 
@@ -175,7 +175,7 @@ async def test_cancelled_queries_never_give_an_answer_to_the_wrong_question(tabl
 async def test_a_block_that_takes_too_long_is_a_fault_that_passes(
     tables: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(DatabaseSilentError):
+    with pytest.raises(DatabaseSilentError):  # noqa: PT012 - the block is what raises
         async with tables.write(seconds=0.05) as connection:
             await connection.execute(sa.update(COUNTER).values(n=6))
             await asyncio.Event().wait()
@@ -184,7 +184,7 @@ async def test_a_block_that_takes_too_long_is_a_fault_that_passes(
 
 
 async def test_a_timeout_of_the_callers_own_is_not_taken_for_the_databases(tables: Database) -> None:
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError):  # noqa: PT012 - the block is what raises
         async with tables.read() as connection, asyncio.timeout(0.01):
             await connection.execute(sa.text("SELECT 1"))
             await asyncio.Event().wait()

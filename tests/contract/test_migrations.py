@@ -42,7 +42,13 @@ def revisions(folder: Path, table: str, *, fault: str = "pass") -> Path:
 
 async def names(database: Database, table: str) -> list[str]:
     async with database.read() as connection:
-        return list((await connection.execute(sa.text(f"SELECT name FROM {table} ORDER BY id"))).scalars())
+        return list(
+            (
+                await connection.execute(
+                    sa.select(sa.column("name")).select_from(sa.table(table)).order_by(sa.column("id"))
+                )
+            ).scalars()
+        )
 
 
 async def test_tables_are_brought_to_the_newest_revision_once(database: Database, tmp_path: Path) -> None:

@@ -152,8 +152,13 @@ class Consumer:
                 raise
             except Exception:
                 log.exception("a failure could not be told; the delivery is given back")
-                outcome, end = "given back", partial(_later, delivery.requeue)
-            await _uncancelled(end())
+                outcome = "given back"
+                try:
+                    await asyncio.sleep(UNSETTLED_PAUSE_SECONDS)
+                finally:
+                    await _uncancelled(delivery.requeue())
+            else:
+                await _uncancelled(end())
         self.metrics.events_handled.labels(self.subscription.queue, kind.TYPE if kind else "unknown", outcome).inc()
         self.metrics.event_seconds.labels(self.subscription.queue).observe(time.perf_counter() - started)
 
@@ -208,13 +213,6 @@ async def _ended(handling: Awaitable[None]) -> None:
             raise
         # Something that the handler waited for was cancelled, not we: giving the delivery back would repeat that.
         raise RuntimeError("the handler was cut off") from None
-
-
-async def _later(end: End) -> None:
-    try:
-        await asyncio.sleep(UNSETTLED_PAUSE_SECONDS)
-    finally:
-        await end()
 
 
 async def _uncancelled(end: Awaitable[None]) -> None:

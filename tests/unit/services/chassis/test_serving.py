@@ -1,8 +1,14 @@
 """Listening: what is said when it does not work, and what connections inherit."""
 
+import asyncio
+import os
+import signal
 import socket
 import sys
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
 
+import aiohttp
 import pytest
 
 from services.chassis.serving import UNREAD_SECONDS, bind
@@ -29,3 +35,82 @@ def test_a_client_that_takes_nothing_of_its_answer_is_cut_off_by_the_kernel():
         listener.setblocking(True)
         with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == UNREAD_SECONDS * 1000
+
+
+def test_a_port_is_ours_from_the_moment_it_is_bound():
+    with bind("127.0.0.1", 0) as ours:
+        with pytest.raises(StartupError, match="is taken"):
+            bind(*ours.getsockname())
+
+
+PROGRAM = """
+import asyncio, sys
+from contextlib import asynccontextmanager
+from fastapi import FastAPI
+from services.chassis.serving import bind, run, serve
+from services.chassis.startup import StartupError
+
+@asynccontextmanager
+async def lifespan(app):
+    print("starting", sock.getsockname()[1], flush=True)
+    if "slow" in sys.argv:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            print("start undone", flush=True)
+    if "refused" in sys.argv:
+        raise StartupError("SQL_URL: no.")
+    yield {}
+    print("stopped", flush=True)
+
+app = FastAPI(lifespan=lifespan)
+
+@app.get("/")
+async def answer():
+    print("answering", flush=True)
+    await asyncio.sleep(0.3)
+    return "answered"
+
+sock = bind("127.0.0.1", 0)
+run(lambda stop: serve(app, sock, stop))
+"""
+
+
+async def start(*arguments: str) -> tuple[Process, int]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PROGRAM, *arguments, stdout=PIPE, stderr=PIPE, cwd=Path(__file__).parents[4]
+    )
+    assert process.stdout is not None
+    word, port = (await process.stdout.readline()).split()
+    assert word == b"starting"
+    return process, int(port)
+
+
+async def test_a_stop_lets_the_request_under_way_finish():
+    process, port = await start()
+    async with aiohttp.ClientSession() as http:
+        request = asyncio.ensure_future(http.get(f"http://127.0.0.1:{port}/"))
+        while await process.stdout.readline() != b"answering\n":
+            pass
+        os.kill(process.pid, signal.SIGTERM)
+        async with await request as response:
+            assert await response.json() == "answered"
+    out, _ = await asyncio.wait_for(process.communicate(), 10)
+    assert b"stopped" in out
+    assert process.returncode == 0
+
+
+async def test_a_stop_during_the_start_ends_it_in_good_order():
+    process, _ = await start("slow")
+    os.kill(process.pid, signal.SIGTERM)
+    out, error = await asyncio.wait_for(process.communicate(), 10)
+    assert out == b"start undone\n"
+    assert error == b""
+    assert process.returncode == 0
+
+
+async def test_a_start_that_is_refused_says_why_in_one_line():
+    process, _ = await start("refused")
+    _, error = await asyncio.wait_for(process.communicate(), 10)
+    assert error == b"SQL_URL: no.\n"
+    assert process.returncode == 2

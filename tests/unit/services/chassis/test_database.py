@@ -1,0 +1,75 @@
+"""Which URLs are accepted, and what a file must be to hold a database."""
+
+from pathlib import Path
+
+import pytest
+
+from services.chassis.database import DEFAULT_DATABASE, Database, database_url
+from services.chassis.startup import StartupError
+
+
+@pytest.mark.parametrize(
+    ("text", "database"),
+    [
+        ("mysql://u:p@db:3306/app", "app"),
+        ("mysql+pymysql://u:p@db/app?charset=latin1", "app"),
+        ("mysql+aiomysql://u:p@db:3306/", DEFAULT_DATABASE),
+        ("mariadb://u:p@db", DEFAULT_DATABASE),
+    ],
+)
+def test_any_mysql_url_is_read_with_our_driver_and_the_old_default(text: str, database: str) -> None:
+    url = database_url(text)
+    assert url.drivername == "mysql+asyncmy"
+    assert url.database == database
+    assert url.query["charset"] == "utf8mb4"
+    assert (url.username, url.password, url.host) == ("u", "p", "db")
+
+
+@pytest.mark.parametrize("text", ["sqlite:////data/app.sqlite3", "sqlite+pysqlite:////data/app.sqlite3"])
+def test_any_sqlite_url_is_read_with_our_driver(text: str) -> None:
+    assert str(database_url(text)) == "sqlite+aiosqlite:////data/app.sqlite3"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "app",
+        "mysql:/db",
+        "mysql://u:hunter2@db:port/app",
+        "postgresql://u:hunter2@db/app",
+        "sqlite://",
+        "sqlite:///:memory:",
+    ],
+)
+def test_any_other_url_ends_the_start_without_repeating_it(text: str) -> None:
+    with pytest.raises(StartupError, match=r"^SQL_URL: ") as refusal:
+        database_url(text)
+    assert "hunter2" not in str(refusal.value)
+    assert refusal.value.__cause__ is None
+
+
+async def test_the_folder_of_a_database_is_made(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/a/b/data.sqlite3")
+    await database.start()
+    await database.ping()
+    await database.close()
+    assert (tmp_path / "a" / "b" / "data.sqlite3").exists()
+
+
+@pytest.mark.parametrize(
+    "kind", ["a file in place of its folder", "a folder in its place", "another file in its place"]
+)
+async def test_a_place_that_cannot_hold_a_database_ends_the_start(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "data.sqlite3"
+    if kind == "a file in place of its folder":
+        path.write_text("")
+        path = path / "data.sqlite3"
+    elif kind == "a folder in its place":
+        path.mkdir()
+    else:
+        path.write_text("no database " * 1000)
+    database = Database(f"sqlite:///{path}")
+    with pytest.raises(StartupError, match="cannot keep a database"):
+        await database.start()
+    await database.close()

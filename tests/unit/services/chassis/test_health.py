@@ -1,0 +1,59 @@
+"""Alive is not ready: what each probe says, and how soon."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from fastapi import FastAPI
+
+from services.chassis import health
+from services.chassis.health import Checks, health_router
+from services.chassis.serving import bind, listening, running
+
+
+async def fine() -> None:
+    pass
+
+
+async def broken() -> None:
+    raise OSError("connection refused")
+
+
+async def hanging() -> None:
+    await asyncio.Event().wait()
+
+
+async def ask(path: str, checks: Checks) -> tuple[int, Any]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Checks]]:
+        yield {"checks": checks}
+
+    app = FastAPI(lifespan=lifespan)
+    app.include_router(health_router())
+    with bind("127.0.0.1", 0) as sock:
+        async with running(app) as ready, listening(ready, sock), aiohttp.ClientSession() as http:
+            async with http.get(f"http://127.0.0.1:{sock.getsockname()[1]}{path}") as response:
+                return response.status, await response.json()
+
+
+async def test_ready_when_every_dependency_answers() -> None:
+    answer = await ask("/readyz", {"sql": fine, "broker": fine})
+    assert answer == (200, {"status": "ready", "checks": {"sql": "ok", "broker": "ok"}})
+
+
+async def test_not_ready_names_what_failed_and_nothing_more() -> None:
+    answer = await ask("/readyz", {"sql": broken, "broker": fine})
+    assert answer == (503, {"status": "not ready", "checks": {"sql": "failed", "broker": "ok"}})
+
+
+async def test_a_dependency_that_hangs_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "CHECK_SECONDS", 0.05)
+    _, answer = await ask("/readyz", {"sql": hanging, "photos": hanging, "broker": fine})
+    assert answer["checks"] == {"sql": "failed", "photos": "failed", "broker": "ok"}
+
+
+async def test_alive_although_nothing_answers() -> None:
+    assert await ask("/healthz", {"sql": broken}) == (200, {"status": "alive"})
