@@ -101,7 +101,7 @@ class Server:
 
     def restart(self, *, kill: bool = False) -> None:
         """Stop it (``kill``: with SIGKILL) and start it again on the same data; returns when it is ready."""
-        self.wrapped.kill() if kill else self.wrapped.stop(timeout=20)
+        self.wrapped.kill() if kill else self.wrapped.stop(timeout=10)
         self.wrapped.start()
         self.wait()
 

@@ -10,9 +10,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
+from contracts.events import AnalysisStarted
 from services.chassis import database as database_module
+from services.chassis import outbox as outbox_module
 from services.chassis.database import TRANSIENT, Database
+from services.chassis.metrics import Metrics
+from services.chassis.outbox import Outbox, Relay, outbox_table
 from services.chassis.startup import StartupError
+from tests.brokers import RecordingBroker
 from tests.proxy import Proxy
 from tests.servers import MySqlServer
 from tests.waiting import until
@@ -134,6 +139,50 @@ async def test_a_silent_server_is_a_fault_that_passes(
     for _ in range(5):
         assert await one(database) == 1
     await asyncio.wait_for(database.close(), 10)
+
+
+async def test_no_committed_event_is_lost_while_links_to_the_database_are_cut(
+    proxy: Proxy, sql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(outbox_module, "LEASE_SECONDS", 0.5)  # what a cut off relay had claimed is free again so soon
+    metadata = sa.MetaData()
+    table = outbox_table(metadata, "test_outbox")
+    direct = Database(sql_url)
+    async with direct.write() as connection:
+        await connection.run_sync(metadata.create_all)
+    broker, cut_off = RecordingBroker(), Database(through(proxy, sql_url))
+    tasks = [asyncio.create_task(Relay(cut_off, Outbox(table), broker, Metrics(), "test").run()) for _ in range(2)]
+    committed: set[str] = set()
+    outbox = Outbox(table)
+
+    async def write() -> None:
+        for n in range(300):
+            async with direct.write() as connection:
+                await outbox.add(connection, AnalysisStarted(job_id=str(n)))
+            committed.add(str(n))
+            await asyncio.sleep(0.002)
+
+    writing = asyncio.create_task(write())
+    for _ in range(8):
+        published = len(broker.published)
+        await until(lambda: len(broker.published) > published or writing.done())  # noqa: B023 - awaited here
+        proxy.cut()
+        await asyncio.sleep(0.02)
+        proxy.heal()
+    await writing
+
+    def names() -> set[str]:
+        return {envelope.subject for envelope in broker.published}
+
+    await until(lambda: committed <= names())
+    for task in tasks:
+        assert not task.done()
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert names() == committed
+    await direct.close()
+    await cut_off.close()
 
 
 async def test_a_read_is_one_statement(mysql_server: MySqlServer, sql_url: str) -> None:
