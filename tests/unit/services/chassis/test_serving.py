@@ -60,8 +60,10 @@ async def lifespan(app):
             print("start undone", flush=True)
     if "refused" in sys.argv:
         raise StartupError("SQL_URL: no.")
-    yield {}
-    print("stopped", flush=True)
+    try:
+        yield {}
+    finally:
+        print("stopped", flush=True)
 
 app = FastAPI(lifespan=lifespan)
 
