@@ -165,7 +165,7 @@ async def list_tasks(
     more = len(tasks) > limit
     return TaskPage(
         tasks=tuple(_task(task) for task in page),
-        next=f"{_utc(page[-1]['createdAt']).isoformat()}~{page[-1]['taskID']}" if more else None,
+        next=_cursor_after(page[-1]) if more else None,
     )
 
 
@@ -245,17 +245,19 @@ def _task(row: Mapping[str, Any]) -> Task:
     )
 
 
-def _utc(value: datetime | None) -> datetime:
-    return value or datetime.fromtimestamp(0, UTC)
+def _cursor_after(task: Mapping[str, Any]) -> str:
+    """``createdAt~taskID``, the time without a zone: a ``+`` in it would be a space to careless clients."""
+    created: datetime | None = task["createdAt"]
+    return f"{created.replace(tzinfo=None).isoformat() if created else ''}~{task['taskID']}"
 
 
-def _cursor(before: str | None) -> tuple[datetime, str] | None:
+def _cursor(before: str | None) -> tuple[datetime | None, str] | None:
     if before is None:
         return None
     created, separator, task_id = before.partition("~")
     try:
         if not separator:
             raise ValueError("no separator")
-        return datetime.fromisoformat(created).astimezone(UTC), task_id
+        return datetime.fromisoformat(created).replace(tzinfo=UTC) if created else None, task_id
     except ValueError:
         raise Problem(422, "'before' must be the 'next' of an earlier page.") from None

@@ -1,6 +1,6 @@
 """What the tasks service can be told."""
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from services.chassis.settings import AuthMode, CommaSeparated, HttpUrl, Port, Secret, ServiceSettings
 
@@ -31,5 +31,16 @@ class TasksSettings(ServiceSettings):
     )
     job_deadline_seconds: float = Field(900, gt=0, description="an unfinished job ends as an error after so long")
     photo_grace_seconds: float = Field(
-        3600, gt=0, description="photos that nothing refers to are removed after so long; longer than any upload"
+        3600,
+        gt=0,
+        validate_default=True,
+        description="photos that nothing refers to are removed after so long; longer than any upload and any job",
     )
+
+    @field_validator("photo_grace_seconds")
+    @classmethod
+    def _outlasts_jobs(cls, value: float, info: ValidationInfo) -> float:
+        # The picture of a report is referred to once its job has ended: until then it must not pass for an orphan.
+        if value <= info.data.get("job_deadline_seconds", 0):
+            raise ValueError("must be longer than JOB_DEADLINE_SECONDS")
+        return value

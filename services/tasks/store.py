@@ -4,13 +4,15 @@ Locks are always taken in the order task, job, so that a submission and a result
 still choose a victim (gap locks of two first submissions), and a victim is tried again.
 """
 
+import asyncio
+import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-import stamina
+import structlog
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -31,6 +33,8 @@ from services.tasks.models import households, jobs, leakage_tasks, photos, sugge
 from services.tasks.submissions import Submission
 from services.tasks.uploads import UploadedPhoto
 
+log = structlog.get_logger(__name__)
+
 T = TypeVar("T")
 Row = Mapping[str, Any]
 
@@ -38,6 +42,9 @@ FOREIGN = "This task belongs to another account. Please sign in with the account
 
 _INPUT_KINDS = tuple(PhotoKind)
 _LOST_RACE = (1205, 1213)  # MySQL: lock wait timeout, deadlock
+ATTEMPTS = 5
+TEXT_LENGTH = 255
+_SUGGESTION_TEXTS = ("title", "subtitle", "difficulty", "costRange", "estimatedReduction", "lifetime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +65,15 @@ def _lost_a_race(error: Exception) -> bool:
 
 
 async def _again_when_lost(change: Callable[[], Awaitable[T]]) -> T:
-    async for attempt in stamina.retry_context(
-        on=_lost_a_race, attempts=5, timeout=5, wait_initial=0.01, wait_max=0.2, wait_jitter=0.05
-    ):
-        with attempt:
+    for number in range(1, ATTEMPTS):
+        try:
             return await change()
-    raise AssertionError("stamina either returns or raises")
+        except (IntegrityError, OperationalError) as error:
+            if not _lost_a_race(error):
+                raise
+            log.info("a transaction lost a race; it is tried again", attempt=number, error=type(error).__name__)
+        await asyncio.sleep(random.uniform(0, 0.02 * 2**number))  # noqa: S311 - jitter, not a secret
+    return await change()
 
 
 class TaskStore:
@@ -204,12 +214,15 @@ class TaskStore:
 
     async def start_job(self, job_id: str) -> None:
         """Show the job as processing, if it still waits."""
-        async with self._database.write() as connection:
-            await connection.execute(
-                sa.update(jobs)
-                .where(jobs.c.jobID == job_id, jobs.c.state == JobState.QUEUED)
-                .values(state=JobState.PROCESSING)
-            )
+        waits = (jobs.c.jobID == job_id, jobs.c.state == JobState.QUEUED)
+        await self._update_jobs(sa.update(jobs).where(*waits).values(state=JobState.PROCESSING))
+
+    async def _update_jobs(self, update: sa.Update) -> int:
+        async def change() -> int:
+            async with self._database.write() as connection:
+                return (await connection.execute(update)).rowcount
+
+        return await _again_when_lost(change)
 
     async def complete_job(self, completed: AnalysisCompleted, pictures: Sequence[StoredPicture]) -> bool:
         """End the job with its report, and show the report as the task's; False when the job has ended before."""
@@ -271,7 +284,15 @@ class TaskStore:
         if report.suggestions:
             await connection.execute(
                 sa.insert(suggestions),
-                [{"taskID": job.taskID, **s.model_dump(exclude={"source"})} for s in report.suggestions],
+                [
+                    {
+                        "suggestionID": s.suggestionID,
+                        "taskID": job.taskID,
+                        # The report itself holds them whole; the old columns hold so much of each.
+                        **{name: getattr(s, name)[:TEXT_LENGTH] for name in _SUGGESTION_TEXTS},
+                    }
+                    for s in report.suggestions
+                ],
             )
         return True
 
@@ -287,13 +308,9 @@ class TaskStore:
 
     async def fail_job(self, job_id: str, reason: str) -> bool:
         """End the job without a report; False when it has ended before."""
-        async with self._database.write() as connection:
-            changed = await connection.execute(
-                sa.update(jobs)
-                .where(jobs.c.jobID == job_id, jobs.c.state.in_(UNFINISHED))
-                .values(state=JobState.ERROR, error=reason, endedAt=now())
-            )
-        return changed.rowcount > 0
+        unfinished = (jobs.c.jobID == job_id, jobs.c.state.in_(UNFINISHED))
+        ended = {"state": JobState.ERROR, "error": reason, "endedAt": now()}
+        return await self._update_jobs(sa.update(jobs).where(*unfinished).values(ended)) > 0
 
     async def find_job_photo(self, job_id: str, photo_id: str) -> Row | None:
         """A photo that was submitted with the job."""
@@ -330,7 +347,7 @@ class TaskStore:
         task = (await connection.execute(sa.select(leakage_tasks).where(leakage_tasks.c.taskID == job.taskID))).one()
         submitted = await connection.execute(
             sa.select(photos)
-            .where(photos.c.jobID == job.jobID, photos.c.kind.in_(_INPUT_KINDS))
+            .where(photos.c.taskID == job.taskID, photos.c.jobID == job.jobID, photos.c.kind.in_(_INPUT_KINDS))
             .order_by(photos.c.position)
         )
         return TaskSubmitted(
@@ -355,13 +372,9 @@ class TaskStore:
 
     async def end_overdue(self, after_seconds: float) -> int:
         """End jobs as errors that were submitted so long ago; the number of them."""
-        async with self._database.write() as connection:
-            changed = await connection.execute(
-                sa.update(jobs)
-                .where(jobs.c.state.in_(UNFINISHED), jobs.c.submittedAt < now(-after_seconds))
-                .values(state=JobState.ERROR, error=OVERDUE, endedAt=now())
-            )
-        return changed.rowcount
+        overdue = (jobs.c.state.in_(UNFINISHED), jobs.c.submittedAt < now(-after_seconds))
+        ended = {"state": JobState.ERROR, "error": OVERDUE, "endedAt": now()}
+        return await self._update_jobs(sa.update(jobs).where(*overdue).values(ended))
 
     async def unfinished(self) -> tuple[int, float]:
         """How many jobs have not ended, and the age of the oldest of them in seconds."""
@@ -400,8 +413,8 @@ class TaskStore:
             (task,) = await self._with_photos(connection, [row._asdict()])
         return task
 
-    async def list_tasks(self, user_id: str, before: tuple[datetime, str] | None, limit: int) -> list[Row]:
-        """Tasks of a user, the newest first, with reports and photos.
+    async def list_tasks(self, user_id: str, before: tuple[datetime | None, str] | None, limit: int) -> list[Row]:
+        """Tasks of a user, the newest first, with reports and photos; last, adopted ones whose time is unknown.
 
         ``before`` is (createdAt, taskID) of the last one seen.
         """
@@ -412,12 +425,14 @@ class TaskStore:
         )
         if before is not None:
             created, task_id = before
-            query = query.where(
-                sa.or_(
-                    leakage_tasks.c.createdAt < created,
-                    sa.and_(leakage_tasks.c.createdAt == created, leakage_tasks.c.taskID < task_id),
-                )
+            same_time = sa.and_(
+                leakage_tasks.c.createdAt.is_not_distinct_from(created), leakage_tasks.c.taskID < task_id
             )
+            if created is None:
+                query = query.where(same_time)
+            else:
+                earlier = sa.or_(leakage_tasks.c.createdAt < created, leakage_tasks.c.createdAt.is_(None))
+                query = query.where(sa.or_(earlier, same_time))
         async with self._database.read() as connection:
             rows = [row._asdict() for row in await connection.execute(query)]
             return await self._with_photos(connection, rows)
@@ -431,7 +446,11 @@ class TaskStore:
         of_task: dict[str, list[Row]] = {}
         for row in await connection.execute(query):
             of_task.setdefault(row.taskID, []).append(row._asdict())
-        return [{**task, "photos": of_task.get(task["taskID"], [])} for task in tasks]
+        # Pictures of earlier reports stay with their jobs; the task shows those of its newest submission.
+        return [
+            {**task, "photos": [p for p in of_task.get(task["taskID"], []) if task["jobID"] in (None, p["jobID"])]}
+            for task in tasks
+        ]
 
     # ── households ───────────────────────────────────────────────────────────────────────────────────────────────
 
