@@ -1,0 +1,120 @@
+"""A running tasks service: the real app on a real port, with whatever stores a test gives it."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from contracts.events import EventData
+from contracts.topology import TASKS_PROFILES, TASKS_RESULTS
+from services.chassis.messaging.broker import Broker
+from services.chassis.metrics import Metrics
+from services.chassis.serving import bind, listening, running
+from services.tasks.app import create_app
+from services.tasks.photos.files import FilePhotos
+from services.tasks.photos.store import PhotoStore
+from services.tasks.settings import TasksSettings
+from tests.brokers import RecordingBroker
+from tests.loopback import served
+from tests.tokens import CLIENT_ID, EMAIL, AccessIssuer
+from tests.unit.services.tasks.forms import CONTENT_TYPE, File, app_form
+
+SERVICE_TOKEN = "between services only"
+
+
+@dataclass
+class Answer:
+    """What came back, read to its end."""
+
+    status: int
+    headers: Any
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Service:
+    """The service, and a client of it."""
+
+    url: str
+    http: aiohttp.ClientSession
+    broker: RecordingBroker
+    photos: Any
+    access: AccessIssuer
+    token: str | None = None
+
+    def bearer(self, user: str = EMAIL) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.access.token(sub=user)}"}
+
+    async def ask(self, method: str, path: str, **how: Any) -> Answer:
+        async with self.http.request(method, self.url + path, **how) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+    async def get(self, path: str, **how: Any) -> Answer:
+        return await self.ask("GET", path, **how)
+
+    async def submit(self, task_id: str = "task", files: Iterable[File] = (), **how: Any) -> Answer:
+        """What the app does; ``headers`` beside, anything else changes the form."""
+        headers = {"Content-Type": CONTENT_TYPE, **how.pop("headers", {})}
+        return await self.ask("POST", "/detect_leak", data=app_form(task_id, files, **how), headers=headers)
+
+    async def new_job(self, task_id: str = "task", files: Iterable[File] = (), **how: Any) -> str:
+        answer = await self.submit(task_id, files, **how)
+        assert answer.status == 200, answer.body
+        return str(answer.json["jobId"])
+
+    async def hear(self, event: EventData) -> None:
+        """Let the service consume an event."""
+        handlers = {**self.broker.handlers[TASKS_RESULTS.queue], **self.broker.handlers[TASKS_PROFILES.queue]}
+        await handlers[type(event)](event)
+
+    async def internal(self, method: str, path: str, token: str | None = SERVICE_TOKEN, **how: Any) -> Answer:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return await self.ask(method, path, headers=headers, **how)
+
+
+@asynccontextmanager
+async def tasks_service(
+    folder: Path,
+    *,
+    make_broker: Callable[[], Broker] | None = None,
+    make_photos: Callable[[], PhotoStore] | None = None,
+    **settings: Any,
+) -> AsyncIterator[Service]:
+    """Run it while the context lasts; embedded stores in ``folder`` unless others are given."""
+    access = AccessIssuer()
+
+    async def jwks(_: web.Request) -> web.Response:
+        return web.Response(body=access.jwks(), content_type="application/json")
+
+    auth = web.Application()
+    auth.router.add_get("/.well-known/jwks.json", jwks)
+    async with AsyncExitStack() as stack:
+        auth_url = await stack.enter_async_context(served(auth))
+        given: dict[str, Any] = {
+            "sql_url": f"sqlite:///{folder}/tasks.sqlite3",
+            "mongo_url": "files",
+            "rabbitmq_url": "in-process",
+            "auth_url": auth_url,
+            "google_client_ids": (CLIENT_ID,),
+            "google_certs_url": f"{auth_url}/certs",
+            "service_token": SERVICE_TOKEN,
+            "max_photo_bytes": 2_000_000,
+        }
+        broker = RecordingBroker()
+        photos = make_photos() if make_photos else FilePhotos(folder / "photos")
+        app = create_app(TasksSettings(**given | settings), Metrics(), make_broker or (lambda: broker), lambda: photos)
+        ready = await stack.enter_async_context(running(app))
+        sock = bind("127.0.0.1", 0)
+        stack.callback(sock.close)
+        await stack.enter_async_context(listening(ready, sock))
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        yield Service(f"http://127.0.0.1:{sock.getsockname()[1]}", http, broker, photos, access)
