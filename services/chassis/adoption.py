@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from services.chassis.database import UtcDateTime
+
 
 def columns(table: str) -> set[str]:
     """The names of a table's columns; empty when there is no such table."""
@@ -37,27 +39,34 @@ def drop_foreign_keys(table: str) -> None:
 
 
 def convert_to_utf8mb4(table: str) -> None:
-    """Let every text of ``table`` hold any character (MySQL)."""
+    """Let every text of ``table`` hold any character, and be compared byte by byte (MySQL).
+
+    With another collation two keys that were different may become equal, and the conversion would fail.
+    """
     bind = op.get_bind()
     if bind.dialect.name == "mysql":
         quoted = bind.dialect.identifier_preparer.quote_identifier(table)
-        bind.execute(sa.text(f"ALTER TABLE {quoted} CONVERT TO CHARACTER SET utf8mb4"))
+        bind.execute(sa.text(f"ALTER TABLE {quoted} CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"))
 
 
 def create_outbox(name: str) -> None:
     """Create an outbox as :func:`services.chassis.outbox.outbox_table` describes it, as of this revision."""
-    if has_table(name):
-        return
-    from services.chassis.database import UtcDateTime
+    if not has_table(name):
+        op.create_table(
+            name,
+            sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+            sa.Column("envelope", sa.JSON, nullable=False),
+            sa.Column("createdAt", UtcDateTime, nullable=False),
+            sa.Column("dueAt", UtcDateTime, nullable=False),
+            sa.Column("failures", sa.Integer, nullable=False),
+            sa.Column("leaseToken", sa.String(32)),
+            mysql_charset="utf8mb4",
+        )
+    create_index(name, "dueAt")
 
-    op.create_table(
-        name,
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
-        sa.Column("envelope", sa.JSON, nullable=False),
-        sa.Column("createdAt", UtcDateTime, nullable=False),
-        sa.Column("dueAt", UtcDateTime, nullable=False),
-        sa.Column("failures", sa.Integer, nullable=False),
-        sa.Column("leaseToken", sa.String(32)),
-        mysql_charset="utf8mb4",
-    )
-    op.create_index(f"ix_{name}_dueAt", name, ["dueAt"])
+
+def create_index(table: str, column: str) -> None:
+    """Create the index of a model's ``index=True``, unless it is there: an interruption may have left it out."""
+    name = f"ix_{table}_{column}"
+    if name not in {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}:
+        op.create_index(name, table, [column])

@@ -31,7 +31,7 @@ async def migrate(database: Database, service: str, folder: Path) -> None:
 
     MySQL commits each DDL statement by itself, so every revision must be safe to run again after it was interrupted.
     """
-    async with _locked(database, service) as connection:
+    async with _locked(database) as connection:
         # Alembic keeps what it works on in its modules, so that two upgrades in one process would mix.
         while not _ALEMBIC.acquire(blocking=False):
             await asyncio.sleep(0.02)
@@ -51,17 +51,18 @@ def _upgrade(connection: sa.Connection, service: str, folder: Path) -> None:
 
 
 @asynccontextmanager
-async def _locked(database: Database, service: str) -> AsyncIterator[AsyncConnection]:
+async def _locked(database: Database) -> AsyncIterator[AsyncConnection]:
     if not database.is_mysql:
         async with database.write(seconds=None) as connection:  # the one writer, and DDL is transactional
             yield connection
         return
-    # The lock belongs to a connection of its own: a commit of the migration must not let go of it.
-    name = f"{database.url.database}.{service}.migrations"[-64:]
+    # One lock for the whole database: services that share it take over tables that refer to each other. It belongs
+    # to a connection of its own: a commit of the migration must not let go of it.
+    name = f"{database.url.database}.migrations"[-64:]
     async with database.read(seconds=None) as holder:
         got = await holder.scalar(sa.text("SELECT GET_LOCK(:name, :wait)"), {"name": name, "wait": LOCK_SECONDS})
         if got != 1:
-            raise StartupError(f"Another process has been migrating the tables of {service} for {LOCK_SECONDS} s.")
+            raise StartupError(f"Another process has been migrating this database for {LOCK_SECONDS} s.")
         try:
             async with database.write(seconds=None) as connection:
                 yield connection

@@ -47,33 +47,52 @@ def upgrade() -> None:
             table.add_column(sa.Column("profileVersion", sa.Integer, nullable=False, server_default="0"))
     create_outbox("auth_outbox")
     # From here on one transaction, committed together with the mark that this revision is done.
-    op.execute("""UPDATE UserData SET userID = LOWER(userID) WHERE userID LIKE '%@%'""")
+    _lower_addresses()
     _announce_profiles()
+
+
+_USERS = sa.table(
+    "UserData",
+    sa.column("userID", sa.String),
+    sa.column("zipCode", sa.String),
+    sa.column("energyCompany", sa.String),
+    sa.column("retrofitBudget", sa.String),
+    sa.column("ownership", sa.String),
+    sa.column("appliances", sa.JSON),
+    sa.column("updatedAt"),
+    sa.column("profileVersion", sa.Integer),
+)
+_OUTBOX = sa.table(
+    "auth_outbox",
+    sa.column("envelope", sa.JSON),
+    sa.column("createdAt", UtcDateTime),
+    sa.column("dueAt", UtcDateTime),
+    sa.column("failures", sa.Integer),
+)
+# The old column may be declared to follow every change of its row.
+_UNTOUCHED = {"updatedAt": _USERS.c.updatedAt}
+
+
+def _lower_addresses() -> None:
+    """Where the old table compared with case, two rows may be one address: the one used last gets its name.
+
+    An account that has the name already keeps it; rows without a name of their own are kept as they are.
+    """
+    bind = op.get_bind()
+    addresses = sa.select(_USERS.c.userID).where(_USERS.c.userID.contains("@")).order_by(_USERS.c.updatedAt.desc())
+    for old in bind.scalars(addresses).all():
+        new = old.strip().lower()
+        if new == old or bind.scalar(sa.select(_USERS.c.userID).where(_USERS.c.userID == new)) is not None:
+            continue
+        bind.execute(sa.update(_USERS).where(_USERS.c.userID == old).values(userID=new, **_UNTOUCHED))
 
 
 def _announce_profiles() -> None:
     bind = op.get_bind()
-    users = sa.table(
-        "UserData",
-        sa.column("userID", sa.String),
-        sa.column("zipCode", sa.String),
-        sa.column("energyCompany", sa.String),
-        sa.column("retrofitBudget", sa.String),
-        sa.column("ownership", sa.String),
-        sa.column("appliances", sa.JSON),
-        sa.column("profileVersion", sa.Integer),
-    )
-    outbox = sa.table(
-        "auth_outbox",
-        sa.column("envelope", sa.JSON),
-        sa.column("createdAt", UtcDateTime),
-        sa.column("dueAt", UtcDateTime),
-        sa.column("failures", sa.Integer),
-    )
-    bind.execute(sa.update(users).values(profileVersion=1))
+    bind.execute(sa.update(_USERS).values(profileVersion=1, **_UNTOUCHED))
     last = ""
     while True:
-        page = sa.select(users).where(users.c.userID > last).order_by(users.c.userID).limit(BATCH)
+        page = sa.select(_USERS).where(_USERS.c.userID > last).order_by(_USERS.c.userID).limit(BATCH)
         rows = bind.execute(page).all()
         if not rows:
             return
@@ -93,7 +112,7 @@ def _announce_profiles() -> None:
             for row in rows
         ]
         bind.execute(
-            sa.insert(outbox),
+            sa.insert(_OUTBOX),
             [
                 {
                     "envelope": Envelope.wrap(event, traceparent=None).model_dump(mode="json"),
