@@ -58,8 +58,8 @@ class Analyser(Protocol):
     async def analyse(self, request: AnalysisRequest) -> Analysis:
         """Analyse one submission without blocking the event loop.
 
-        Raises :class:`UnusablePhotosError` when no photo can be used. Any other exception is a fault of ours and is
-        retried.
+        Raises :class:`UnusablePhotosError` when no photo can be used, and :class:`TimeoutError` when it took longer
+        than it may: both end the job. Any other exception is a fault of ours and is retried.
         """
         ...
 

@@ -36,7 +36,7 @@ class MockAnalyser:
             thumbPath=name,
             suggestions=tuple(
                 Suggestion(
-                    suggestionID=str(uuid.uuid5(uuid.UUID(request.job_id), str(number))),
+                    suggestionID=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{request.job_id} {number}")),
                     title="Weatherstripping",
                     subtitle="Seal around window frame",
                     difficulty="Easy",

@@ -24,8 +24,7 @@ class PhotoLostError(Exception):
 class PhotoExchange:
     """Fetches photos of unfinished jobs and stores pictures for them.
 
-    Methods raise :class:`JobEndedError`, :class:`PhotoLostError`, and ``aiohttp.ClientError`` or ``TimeoutError``
-    while tasks is away.
+    Methods raise :class:`JobEndedError`, and ``aiohttp.ClientError`` or ``TimeoutError`` while tasks is away.
     """
 
     def __init__(self, http: aiohttp.ClientSession, tasks_url: str, service_token: str) -> None:
@@ -38,19 +37,23 @@ class PhotoExchange:
         return {"Authorization": f"Bearer {self._token}"} | ({"traceparent": parent} if parent else {})
 
     async def fetch(self, job_id: str, photo_id: str, target: Path) -> None:
-        """Write the photo's bytes to ``target``."""
+        """Write the photo's bytes to ``target``. Raises :class:`PhotoLostError` too."""
         url = self._tasks_url + PHOTO_PATH.format(job_id=job_id, photo_id=photo_id)
         async with self._http.get(url, headers=self._headers(), timeout=TIMEOUT) as response:
+            if response.status == 404:
+                raise PhotoLostError
             _check(response)
             with await asyncio.to_thread(target.open, "wb") as file:
                 async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                     await asyncio.to_thread(file.write, chunk)
 
     async def store(self, job_id: str, name: str, source: Path) -> str:
-        """Store the picture at ``source``; its id."""
+        """Store the picture at ``source``; its id. For a job that tasks does not know, the job has ended."""
         url = self._tasks_url + REPORT_PICTURES_PATH.format(job_id=job_id, name=name)
         headers = self._headers() | {"Content-Length": str((await asyncio.to_thread(source.stat)).st_size)}
         async with self._http.put(url, data=_chunks(source), headers=headers, timeout=TIMEOUT) as response:
+            if response.status == 404:
+                raise JobEndedError
             _check(response)
             return StoredPicture.model_validate_json(await response.read()).photo_id
 
@@ -58,8 +61,6 @@ class PhotoExchange:
 def _check(response: aiohttp.ClientResponse) -> None:
     if response.status == 410:
         raise JobEndedError
-    if response.status == 404:
-        raise PhotoLostError
     response.raise_for_status()
 
 

@@ -1,14 +1,18 @@
 """From TaskSubmitted to its end: announce, fetch the photos, analyse, store the pictures, tell the outcome.
 
 The order makes a repetition harmless: nothing is remembered here, pictures count only once AnalysisCompleted names
-them, and tasks ignores a second outcome. A failure that may pass (tasks or the broker is away) propagates, so that
-the delivery is retried; the photos being unusable is an outcome, not a failure.
+them, and tasks ignores a second outcome. A failure that may pass (tasks or the broker is away, a worker has died)
+propagates, so that the delivery is retried. Unusable photos are an outcome, not a failure; so is an analysis that
+reached its time limit, because by then the person has given up waiting, and a hanging one would hang again.
 """
 
 import asyncio
 import re
+import shutil
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
@@ -31,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 GAVE_UP = "The analysis failed although it was tried several times. Please submit the photos again."
 LOST = "The photos of this submission are no longer there. Please submit them again."
+TOO_SLOW = "The analysis of these photos took too long and was stopped. Please submit them again, or take new ones."
 
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,5}$")
 
@@ -52,8 +57,8 @@ class Submissions:
         started = time.perf_counter()
         await self._tell(AnalysisStarted(job_id=submitted.job_id))
         try:
-            with tempfile.TemporaryDirectory(prefix="analysis-", ignore_cleanup_errors=True) as folder:
-                outcome: EventData = await self._outcome(submitted, Path(folder))
+            async with _scratch_folder() as folder:
+                outcome: EventData = await self._outcome(submitted, folder)
         except JobEndedError:
             log.info("the job has ended meanwhile")
             return
@@ -73,7 +78,11 @@ class Submissions:
 
     async def _outcome(self, submitted: TaskSubmitted, folder: Path) -> AnalysisCompleted | AnalysisFailed:
         try:
-            files = await asyncio.gather(*(self._fetch(submitted.job_id, photo, folder) for photo in submitted.photos))
+            # One after the other: bounded whatever was submitted, and nothing goes on once one has failed.
+            files = [
+                await self._fetch(submitted.job_id, photo, folder / f"photo-{number}")
+                for number, photo in enumerate(submitted.photos)
+            ]
         except PhotoLostError:
             return AnalysisFailed(job_id=submitted.job_id, reason=LOST)
         request = AnalysisRequest(
@@ -90,22 +99,36 @@ class Submissions:
             analysis = await self._analyser.analyse(request)
         except UnusablePhotosError as error:
             return AnalysisFailed(job_id=submitted.job_id, reason=str(error))
+        except TimeoutError:
+            log.error("an analysis was stopped at its time limit")  # noqa: TRY400 - the traceback is the pool's own
+            return AnalysisFailed(job_id=submitted.job_id, reason=TOO_SLOW)
         return await self._completed(submitted.job_id, analysis)
 
     async def _completed(self, job_id: str, analysis: Analysis) -> AnalysisCompleted:
         async def store(name: str, source: Path | None) -> str | None:
             return None if source is None else await self._photos.store(job_id, name, source)
 
-        image_id, thumbnail_id = await asyncio.gather(
-            store("image", analysis.image), store("thumbnail", analysis.thumbnail)
-        )
+        image_id = await store("image", analysis.image)
+        thumbnail_id = await store("thumbnail", analysis.thumbnail)
         return AnalysisCompleted(job_id=job_id, report=analysis.report, image_id=image_id, thumbnail_id=thumbnail_id)
 
-    async def _fetch(self, job_id: str, photo: Photo, folder: Path) -> PhotoFile:
+    async def _fetch(self, job_id: str, photo: Photo, target: Path) -> PhotoFile:
+        # Of the name that a client chose, no more than a harmless extension reaches the disk.
         extension = _EXTENSION.search(photo.name)
-        path = folder / f"{photo.photo_id}{extension.group() if extension else ''}"
+        path = target.with_suffix(extension.group().lower() if extension else "")
         await self._photos.fetch(job_id, photo.photo_id, path)
         return PhotoFile(path, photo.name, photo.kind, photo.observation)
 
     async def _tell(self, data: EventData) -> None:
         await self._broker.publish(Envelope.wrap(data, traceparent=traceparent()))
+
+
+@asynccontextmanager
+async def _scratch_folder() -> AsyncIterator[Path]:
+    """A folder of one job's own, removed with all that is in it, also when the job is cancelled."""
+    folder = Path(tempfile.mkdtemp(prefix="analysis-"))  # not in a thread: a cancelled wait would leave it behind
+    try:
+        yield folder
+    finally:
+        # Shielded: the removal goes on when a second cancellation arrives while we wait for it.
+        await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
