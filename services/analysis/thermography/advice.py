@@ -4,9 +4,10 @@ A fix fits when it is made for the part and for a defect found, is worth its tro
 the structure for a renter, and lies within the budget. Of those, at most five, the soonest paid back first.
 """
 
+import math
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from services.analysis.thermography.energy import HeatLoss
 
 _CATALOGUE = Path(__file__).with_name("catalogue.toml")
 _MOST_SUGGESTIONS = 5
+_MOST_SAVED = 0.9  # no set of fixes makes a part perfect
 _SUGGESTIONS = UUID("5f7a3c1e-8a52-4a1b-9c58-0b1f6d2f7a10")  # our namespace: makes a suggestion's id repeatable
 _DEGREE = {Severity.NONE: 0, Severity.LOW: 1, Severity.MODERATE: 2, Severity.HIGH: 3}
 _BUDGET = re.compile(r"\$\s*([\d,]+)")
@@ -88,7 +90,7 @@ def advise(job_id: str, diagnosis: Diagnosis, household: Household | None) -> Ad
     fixes = _chosen(diagnosis, household)
     return Advice(
         suggestions=tuple(_suggestion(job_id, fix, diagnosis) for fix in fixes),
-        saving=Span(_joint_saving(fixes, diagnosis.loss, "low"), _joint_saving(fixes, diagnosis.loss, "high")),
+        saving=_saving(fixes, diagnosis.loss),
     )
 
 
@@ -169,18 +171,21 @@ def _payback_years(fix: Fix, diagnosis: Diagnosis) -> float:
     return fix.cost.middle / saved if saved > 0 else float("inf")
 
 
-def _joint_saving(fixes: Iterable[Fix], loss: HeatLoss, end: str) -> float:
-    """The share of ``loss`` that ``fixes`` cut together: each acts on what the others leave, one per group counts."""
+def _saving(fixes: Sequence[Fix], loss: HeatLoss) -> Span:
+    """The share of ``loss`` that is saved: from what the best fix is sure to cut to what all cut together.
+
+    Together each acts on what the others leave, and of those that do the same job one counts.
+    """
+    alone = max((fix.cut(loss).low for fix in fixes), default=0.0)
     best: dict[str, Fix] = {}
     for fix in fixes:
         other = best.get(fix.group)
-        if other is None or getattr(fix.cut(loss), end) > getattr(other.cut(loss), end):
+        if other is None or fix.cut(loss).high > other.cut(loss).high:
             best[fix.group] = fix
-    air = surface = 1.0
-    for fix in best.values():
-        air *= 1.0 - getattr(fix.air, end)
-        surface *= 1.0 - getattr(fix.surface, end)
-    return _share(loss.total - air * loss.air - surface * loss.conduction, loss)
+    air = math.prod(1.0 - fix.air.high for fix in best.values())
+    surface = math.prod(1.0 - fix.surface.high for fix in best.values())
+    together = min(_share(loss.total - air * loss.air - surface * loss.conduction, loss), _MOST_SAVED)
+    return Span(min(_share(alone, loss), together), together)
 
 
 def _share(part: float, loss: HeatLoss) -> float:
@@ -219,7 +224,7 @@ def _reduction_text(fix: Fix, loss: HeatLoss) -> str:
         low, high = aim.low, aim.high
     first, last = (5 * round(100 * share / 5) for share in (low, high))
     if last == 0:
-        return "none, it prevents" if high == 0 else "under 5%"
+        return "prevents loss" if high == 0 else "under 5%"
     if first == last:
         return f"about {last}%"
     return f"{first}–{last}%"

@@ -12,6 +12,9 @@ import cv2
 from pebble import ProcessPool
 
 from services.analysis.analyser import Analysis, AnalysisRequest
+from services.analysis.thermography import palettes
+from services.analysis.thermography.advice import catalogue
+from services.analysis.thermography.climate import climate_of
 from services.analysis.thermography.report import METHOD
 from services.analysis.thermography.submission import analyse_submission
 
@@ -53,5 +56,11 @@ class ThermographyAnalyser:
 
 
 def _prepare_worker() -> None:
-    """One submission uses one core: the pool is what uses the others."""
+    """Get ready before the first submission comes, whose time limit is running then.
+
+    One submission uses one core: the pool is what uses the others.
+    """
     cv2.setNumThreads(1)
+    palettes.known()
+    climate_of(None)
+    catalogue()

@@ -33,6 +33,7 @@ Box = tuple[int, int, int, int]  # x0, y0, x1, y1; x1 and y1 beyond the last pix
 
 _WORKING_SIDE = 320  # pixels of the longer side; cracks are several pixels wide then
 _WALL_BAND = 0.05  # how far pixels of one wall lie apart
+_WALL_PRIOR = 0.08  # standard deviation of the level around what a sound wall has: thermometers differ
 _COLD = 0.04  # below the wall from which on a pixel may belong to a window or door
 _WARM = 0.06  # above the wall: a hot object, or what it warms
 _WARMED = 0.02  # above the wall: warmed by the sun or by air from a radiator
@@ -40,7 +41,7 @@ _CLEARLY_COLD = 0.08
 _WIDEST_PLUME = 0.20  # m
 _FRAME_SHARE = 0.06  # thickness of a frame by the shorter side of its window
 _FRAME_SPREAD = 0.03  # by which parts of one frame differ
-_WEAK, _STRONG = 0.05, 0.10  # missing index: outline of a region, and what makes it one
+_WEAK, _STRONG = 0.05, 0.115  # missing index: outline of a region, and what makes it one
 _COLD_PANE = 0.10  # below sound double glazing from which on a pane is a defect
 _LEAST_OPENING = 0.1  # share of the view that a window or door fills at least
 _OPENING_MARGIN = 0.04  # of its shorter side: it may stand askew
@@ -48,6 +49,11 @@ _RANK = 0.7  # a part is what fills this share of its row or column
 _ALONG = 0.8  # of a row or column that its level is taken from
 _DOUBTFUL_FIELD = 0.02  # m² of missing index that an even cold field counts for where the part is not known
 _DOUBTFUL_REASON = "An even cold field is normal for a window or door and a defect in a wall: please say which it is."
+_OUTSIDE_INDEX = 0.4  # indoors most of a view is warmer
+_COLDEST_ROOM = 14.0  # °C, of most of a view where nobody says how warm the room is
+_BEYOND_OUTSIDE = -0.15  # in summer: hotter than outside by a seventh of the difference
+_HOT = 0.12  # above the wall: a radiator, not just warm air
+_KNOWN = (ScaleSource.RADIOMETRIC, ScaleSource.METADATA, ScaleSource.PRINTED)
 _PEAK_SHARE = 0.3  # of a region's depth that its outline includes
 _SMALLEST = 0.003  # share of the view
 
@@ -99,6 +105,15 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
     if thermogram.scale in (ScaleSource.TYPED, ScaleSource.NONE):
         temperature = estimate_temperature(temperature, valid, saturated, conditions, part)
     index = ((temperature - conditions.outside) / conditions.difference).astype(np.float32)
+    if thermogram.scale in _KNOWN and (
+        float(np.median(index[valid])) < _OUTSIDE_INDEX
+        or (not conditions.typed and float(np.median(temperature[valid])) < _COLDEST_ROOM)
+    ):
+        return Detection((), True, ())
+    if conditions.cooling_season:
+        valid &= index > _BEYOND_OUTSIDE  # hotter than the air on either side: an object
+        if not valid.any():
+            return Detection((), False, ("Nothing of the thermal picture could be used.",))
     wall = _wall_level(index, valid)
     hot = cv2.dilate((index > wall + _WARM).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     opening = _opening(wall - index, hot | ~valid, part)
@@ -119,12 +134,15 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
         shape = _shape(mask, missing, opening, metres)
         kind, sure = _kind(shape, part, askew=askew)
         lost = missing
+        window = part in (None, TaskType.WALL) and shape.evenness > 0.6 and _above_radiator(mask, index - wall)
+        if window:
+            kind, sure = DefectKind.COLD_GLAZING, 0.4
         if kind is DefectKind.COLD_GLAZING:
             lost = np.maximum(np.float32(sound_glass_index()) - index, 0.0)
             if float(np.median(lost[mask])) < _COLD_PANE:
-                if part is not None:
+                if part is not None and not window:
                     continue  # a pane or panel as cold as double glazing: even, and nothing wrong with it
-                lost = np.full_like(index, _DOUBTFUL_FIELD / max(float(mask.sum()) * metres**2, 1e-6))
+                lost = np.full_like(index, _DOUBTFUL_FIELD / (float(mask.sum()) * metres**2))
                 reasons.append(_DOUBTFUL_REASON)
         regions.append(_region(mask, shape, kind, sure, index, expected, lost, metres, conditions))
     return Detection(tuple(regions), False, tuple(dict.fromkeys(reasons)))
@@ -140,6 +158,9 @@ def _reduced(thermogram: Thermogram) -> tuple[Field, Mask, Mask]:
         cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
         for mask in (thermogram.valid, thermogram.clipped_high)
     )
+    # Thin print is filled from both sides when the colours are read; the rim of what hides more is a mixture.
+    whole = cv2.morphologyEx(valid.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
+    valid = cv2.erode(whole, np.ones((5, 5), np.uint8), borderValue=1) > 0
     return np.asarray(temperature, np.float32), valid, hot
 
 
@@ -155,8 +176,8 @@ def _wall_level(index: Field, valid: Mask) -> Field:
     f, ok = index[::step, ::step].ravel(), valid[::step, ::step].ravel()
     basis = np.stack([np.ones_like(x), x, y, x * x + y * y - 0.67])
     a = basis[:, ::step, ::step].reshape(4, -1)
-    levels = np.linspace(0.8, 1.1, 61)
-    prior = np.exp(-0.5 * ((levels - SOUND_WALL_INDEX) / 0.05) ** 2)
+    levels = np.linspace(0.75, 1.2, 91)
+    prior = np.exp(-0.5 * ((levels - SOUND_WALL_INDEX) / _WALL_PRIOR) ** 2)
     count = np.array([np.count_nonzero(ok & (np.abs(f - level) < 0.02)) for level in levels])
     start = float(levels[np.argmax((count + 0.01 * ok.sum()) * prior)])
     c = np.array([start, 0, 0, 0], np.float64)
@@ -431,6 +452,15 @@ def _kind(shape: Shape, part: TaskType | None, *, askew: bool) -> tuple[DefectKi
     if shape.width > 0.3 and shape.in_opening < 0.5 and shape.evenness > 0.6:
         return DefectKind.MISSING_INSULATION, 0.5
     return DefectKind.AIR_LEAK, 0.6
+
+
+def _above_radiator(mask: Mask, above_wall: Field) -> bool:
+    """Whether something hot lies below a cold field over most of its breadth: then the field is a window."""
+    columns = mask.any(axis=0)
+    lowest = int(np.flatnonzero(mask.any(axis=1))[-1])
+    hot = (above_wall > _HOT)[lowest:]
+    tall = hot.sum(axis=0) > 0.08 * mask.shape[0]
+    return bool((tall & columns).sum() > 0.5 * columns.sum())
 
 
 def _share_inside(mask: Mask, box: Box) -> float:

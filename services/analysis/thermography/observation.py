@@ -27,7 +27,11 @@ _SCALE_TRUST = {
     ScaleSource.TYPED: 0.6,
     ScaleSource.NONE: 0.3,
 }
-_TRUSTED_PALETTE = 0.7  # share of pixels that a palette must explain before its colours count as read
+# Share of pixels that a palette must explain before its colours count as read, and before they are read at all.
+_TRUSTED_PALETTE, _LEAST_PALETTE = 0.7, 0.5
+
+
+_WORTH_SHOWING = 0.08  # W/K; regions that lose less together are no findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +57,16 @@ def assess(number: int, thermogram: Thermogram, conditions: Conditions, part: Ta
     if not conditions.reveals_leaks:
         blind = "It was about as warm inside as outside, and then a leak does not show in a thermal photo."
         return Assessment(number, thermogram, (), (), Severity.UNKNOWN, 0.0, (blind, *conditions.reasons))
+    refusal = _refusal(thermogram)
+    if refusal is not None:
+        return Assessment(number, thermogram, (), (), Severity.UNKNOWN, 0.0, (refusal, *thermogram.reasons))
     detection = detect(thermogram, conditions, part)
     trust, reasons = _trust(thermogram, conditions, detection)
     if detection.seen_from_outside:
         return Assessment(number, thermogram, (), (), Severity.UNKNOWN, 0.0, reasons)
     losses = heat_losses(detection.regions, part)
     severity = severity_of(sum(loss.total for loss in losses))
-    if severity is Severity.NONE:  # too little to speak of: no findings either
+    if sum(loss.total for loss in losses) < _WORTH_SHOWING:
         return Assessment(number, thermogram, (), (), severity, trust, reasons)
     order = sorted(range(len(losses)), key=lambda i: -losses[i].total)
     return Assessment(
@@ -85,14 +92,21 @@ def heat_losses(regions: Sequence[Region], part: TaskType | None) -> tuple[HeatL
     )
 
 
+def _refusal(thermogram: Thermogram) -> str | None:
+    """Why a picture's colours are not to be read as temperatures at all, or None."""
+    if thermogram.blended:
+        return "The false colours are mixed with an ordinary photo: please switch off blending (MSX, fusion) and retake it."
+    if thermogram.palette_confidence < _LEAST_PALETTE:
+        return "The photo's colours are none of the palettes that we know: please choose iron, rainbow or grey."
+    return None
+
+
 def _trust(thermogram: Thermogram, conditions: Conditions, detection: Detection) -> tuple[float, tuple[str, ...]]:
     """How far the assessment can be trusted, and the reasons against it, the weightiest first."""
     doubts: list[tuple[float, str]] = []
     if detection.seen_from_outside:
-        doubts.append((0.1, "The photo looks taken from outside, where leaks show reversed: please take it inside."))
-    if thermogram.blended:
-        doubts.append((0.4, "The false colours are mixed with an ordinary photo, so they cannot be read well."))
-    elif thermogram.palette_confidence < _TRUSTED_PALETTE:
+        doubts.append((0.1, "The photo looks taken from outside or of a cold room; please take it in a heated room."))
+    if thermogram.palette_confidence < _TRUSTED_PALETTE:
         doubts.append((0.5, "The photo's colour palette was not recognised."))
     if conditions.cooling_season:
         doubts.append((0.5, "It was warmer outside than inside: leaks show as warm places, which is less certain."))

@@ -41,10 +41,11 @@ METHOD = Method(name="thermography", version="1.0")
 _SURE_FACTOR = 1.9
 _UNSURE_FACTOR = 2.4
 # The heat loss (W/K) that a photo without a finding may still hide.
-_HIDDEN_LOSS = 0.15
+_HIDDEN_LOSS = 0.3
 _LEVELS = ((0.7, ConfidenceLevel.HIGH), (0.4, ConfidenceLevel.MEDIUM), (0.0, ConfidenceLevel.LOW))
 _COOLERS = ("central air conditioning", "window ac")
-_OUTLINE_ERROR_PX = 1.5
+_FINER = 4  # an outline runs along the rim of its pixels, not through their middles
+_OUTLINE_ERROR = 3.0  # in these finer pixels
 
 
 def write_report(
@@ -148,12 +149,13 @@ def findings(assessments: Sequence[Assessment]) -> tuple[Finding, ...]:
 
 def outline(mask: Mask, thermogram: Thermogram) -> tuple[tuple[float, float], ...]:
     """The largest contour of a region as a polygon in fractions of the upright photo's width and height."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    fine = cv2.resize(mask.astype(np.uint8), None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_NEAREST)
+    contours, _ = cv2.findContours(fine, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     contour = max(contours, key=cv2.contourArea)
-    points = cv2.approxPolyDP(contour, _OUTLINE_ERROR_PX, True)[:, 0, :].astype(np.float64)
+    points = cv2.approxPolyDP(contour, _OUTLINE_ERROR, True).reshape(-1, 2).astype(np.float64)
     x0, y0, x1, y1 = thermogram.window
     width, height = thermogram.photo_size
-    columns, rows = mask.shape[1], mask.shape[0]
+    rows, columns = fine.shape
     return tuple(
         (
             round(min(max((x0 + (x + 0.5) / columns * (x1 - x0)) / width, 0.0), 1.0), 4),
@@ -262,8 +264,8 @@ def headline(report: Report, request: AnalysisRequest) -> str:
     if report.reason is not None:
         return report.reason
     thing = (request.task_type.value if request.task_type is not None else "this place").capitalize()
-    if not report.findings:
-        return f"{thing}: nothing loses more heat than it should."
+    if report.leakSeverity is Severity.NONE:
+        return f"{thing}: nothing loses much more heat than it should."
     return (
         f"{thing}: about {report.energyLossValue:g} kWh a month, {_dollars(report.energyLossCost)} a year. "
         f"Fixing it saves {_dollars(report.savingsCost)} a year."
