@@ -33,7 +33,9 @@ Box = tuple[int, int, int, int]  # x0, y0, x1, y1; x1 and y1 beyond the last pix
 
 _WORKING_SIDE = 320  # pixels of the longer side; cracks are several pixels wide then
 _WALL_BAND = 0.05  # how far pixels of one wall lie apart
-_WALL_PRIOR = 0.08  # standard deviation of the level around what a sound wall has: thermometers differ
+# How far a wall may be from the level of a sound one (standard deviations). The camera or the typed temperature may be
+# off by two degrees; a colder level may as well be the defect.
+_WARMER_WALL, _COLDER_WALL = 0.12, 0.06
 _COLD = 0.04  # below the wall from which on a pixel may belong to a window or door
 _WARM = 0.06  # above the wall: a hot object, or what it warms
 _WARMED = 0.02  # above the wall: warmed by the sun or by air from a radiator
@@ -177,7 +179,8 @@ def _wall_level(index: Field, valid: Mask) -> Field:
     basis = np.stack([np.ones_like(x), x, y, x * x + y * y - 0.67])
     a = basis[:, ::step, ::step].reshape(4, -1)
     levels = np.linspace(0.75, 1.2, 91)
-    prior = np.exp(-0.5 * ((levels - SOUND_WALL_INDEX) / _WALL_PRIOR) ** 2)
+    off = levels - SOUND_WALL_INDEX
+    prior = np.exp(-0.5 * (off / np.where(off > 0, _WARMER_WALL, _COLDER_WALL)) ** 2)
     count = np.array([np.count_nonzero(ok & (np.abs(f - level) < 0.02)) for level in levels])
     start = float(levels[np.argmax((count + 0.01 * ok.sum()) * prior)])
     c = np.array([start, 0, 0, 0], np.float64)

@@ -29,7 +29,7 @@ from services.analysis.thermography.constants import (
 )
 
 # What is behind a plume that takes 0.02 m²: cm² at 4 Pa, a medium crack of half a metre; and how it grows.
-_PLUME_LEAKAGE = {TaskType.WINDOW: 9.8, TaskType.DOOR: 15.0, TaskType.WALL: 7.8}
+_PLUME_LEAKAGE = {TaskType.WINDOW: 11.0, TaskType.DOOR: 16.0, TaskType.WALL: 8.5}
 _PLUME_SIZE = 0.02
 _PLUME_POWER = 0.45
 

@@ -37,9 +37,9 @@ KIND_WORDS = {
 
 METHOD = Method(name="thermography", version="1.0")
 
-# How far the truth may lie from a figure, as a factor each way, by trust: estimates, checked by the evaluation.
-_SURE_FACTOR = 1.9
-_UNSURE_FACTOR = 2.4
+# How far the truth may lie from a figure, as a factor each way: an estimate, checked by the evaluation. It is much the
+# same for all photos: the unknown wind, height and leakage outweigh what the photo adds.
+_UNCERTAINTY = 2.4
 # The heat loss (W/K) that a photo without a finding may still hide.
 _HIDDEN_LOSS = 0.3
 _LEVELS = ((0.7, ConfidenceLevel.HIGH), (0.4, ConfidenceLevel.MEDIUM), (0.0, ConfidenceLevel.LOW))
@@ -71,7 +71,7 @@ def write_report(
     climate = climate_of(household.zip_code if household is not None else None)
     season = _season(household)
     bill = yearly_bill(loss.total, climate, season)
-    spread = _spread(loss.total, trust)
+    spread = _spread(loss.total)
     least = yearly_bill(spread.low, climate, season)
     most = yearly_bill(spread.high, climate, season)
     advice = advise(
@@ -185,12 +185,11 @@ def _season(household: Household | None) -> Season:
     return Season.HEATING_AND_COOLING if cools else Season.HEATING
 
 
-def _spread(heat_loss: float, trust: float) -> Span:
+def _spread(heat_loss: float) -> Span:
     """W/K between which the truth probably lies."""
     if heat_loss == 0.0:
         return Span(0.0, _HIDDEN_LOSS)
-    factor = _UNSURE_FACTOR + (_SURE_FACTOR - _UNSURE_FACTOR) * min(max(trust, 0.0), 1.0)
-    return Span(heat_loss / factor, heat_loss * factor)
+    return Span(heat_loss / _UNCERTAINTY, heat_loss * _UNCERTAINTY)
 
 
 def _ranges(least_kwh: float, most_kwh: float, least_usd: float, most_usd: float, advice: Advice) -> Ranges:
@@ -204,8 +203,8 @@ def _ranges(least_kwh: float, most_kwh: float, least_usd: float, most_usd: float
 
 
 def _fine(value: float) -> float:
-    """Two significant figures, however small: the ends of a range must not round together."""
-    return float(f"{value:.2g}")
+    """Three significant figures, however small: the ends of a range must not round together."""
+    return float(f"{value:.3g}")
 
 
 def _confidence(trust: float, assessments: Sequence[Assessment], faults: Sequence[str]) -> Confidence:
