@@ -311,11 +311,19 @@ def _enlarged(box: overlays.Box, scale: float) -> overlays.Box:
 
 
 def _foreign(gap: NDArray[np.float32], limit: float) -> NDArray[np.bool_]:
-    """Find what shows no temperature, and what lies among it: some colours of an inset photo fit by chance."""
+    """Find what shows no temperature, and the whole of a photo inset in a corner, some of whose colours fit by chance."""
+    height, width = gap.shape
     foreign = (gap > limit).astype(np.uint8)
     size = max(9, max(gap.shape) // 24)
-    among = cv2.blur(foreign * np.uint8(255), (size, size)) > 90
-    return (cv2.dilate(foreign, np.ones((3, 3), np.uint8)) > 0) | among
+    among = np.asarray(cv2.blur(foreign * np.uint8(255), (size, size))) > 90
+    hidden = (np.asarray(cv2.dilate(foreign, np.ones((3, 3), np.uint8))) > 0) | among
+    count, _, stats, _ = cv2.connectedComponentsWithStats(among.astype(np.uint8))
+    for x, y, w, h, area in stats[1:count]:
+        near_side = x <= size or x + w >= width - size
+        near_end = y <= size or y + h >= height - size
+        if near_side and near_end and 0.02 < w * h / gap.size < 0.3 and area > 0.5 * w * h:
+            hidden[max(y - size // 2, 0) : y + h + size // 2, max(x - size // 2, 0) : x + w + size // 2] = True
+    return hidden
 
 
 def _strike_out(visible: NDArray[np.bool_], box: overlays.Box, scale: float, origin: tuple[int, int]) -> None:

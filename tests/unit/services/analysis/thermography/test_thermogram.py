@@ -195,6 +195,16 @@ def test_print_and_bar_are_not_valid_and_leave_no_false_temperature():
     assert np.abs(found.temperature - place)[print_only].mean() < 0.06
 
 
+def test_a_photo_inset_in_a_corner_is_hidden_whole():
+    photo = drawn(scene())
+    inset = cv2.resize(colour_photo(), (200, 150)).astype(np.float32)
+    inset[60:90, 60:110] = 0  # a dark door, of a colour that the palette has
+    photo[330:, :200] = inset.astype(np.uint8)
+    found = read(jpeg_of(photo, quality=90))
+    assert not found.valid[332:, :198].any()
+    assert found.valid[:300].mean() > 0.97
+
+
 def test_a_thermal_area_is_given_in_pixels_of_the_upright_photo():
     photo = grey_room(1080, 1440)
     photo[126:954, 207:1233] = drawn(scene(1026, 828))
