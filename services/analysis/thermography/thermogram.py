@@ -311,7 +311,7 @@ def _enlarged(box: overlays.Box, scale: float) -> overlays.Box:
 
 
 def _foreign(gap: NDArray[np.float32], limit: float) -> NDArray[np.bool_]:
-    """Find what shows no temperature, and the whole of a photo inset in a corner, some of whose colours fit by chance."""
+    """Find what shows no temperature, and the whole of a photo inset in a corner: some of its colours fit by chance."""
     height, width = gap.shape
     foreign = (gap > limit).astype(np.uint8)
     size = max(9, max(gap.shape) // 24)
