@@ -217,7 +217,7 @@ def colour_photo(
 ) -> Picture:
     """The plane's paint in room light, from a lens beside the thermal one; RGB, ``size`` (width, height)."""
     shift = rng.normal(0, 0.02, 2) * size
-    zoom = rng.uniform(1.0, 1.25)
+    zoom = rng.uniform(0.98, 1.06)
     centre = np.array(size) / 2
     widen = np.array(
         [
