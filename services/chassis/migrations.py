@@ -33,7 +33,7 @@ async def migrate(database: Database, service: str, folder: Path) -> None:
     """
     async with _locked(database) as connection:
         # Alembic keeps what it works on in its modules, so that two upgrades in one process would mix.
-        while not _ALEMBIC.acquire(blocking=False):
+        while not _ALEMBIC.acquire(blocking=False):  # noqa: ASYNC110 - not a lock of one loop: of the process
             await asyncio.sleep(0.02)
         try:
             await connection.run_sync(_upgrade, service, folder)

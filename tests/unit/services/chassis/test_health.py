@@ -34,9 +34,14 @@ async def ask(path: str, checks: Checks) -> tuple[int, Any]:
     app = FastAPI(lifespan=lifespan)
     app.include_router(health_router())
     with bind("127.0.0.1", 0) as sock:
-        async with running(app) as ready, listening(ready, sock), aiohttp.ClientSession() as http:
-            async with http.get(f"http://127.0.0.1:{sock.getsockname()[1]}{path}") as response:
-                return response.status, await response.json()
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}{path}"
+        async with (
+            running(app) as ready,
+            listening(ready, sock),
+            aiohttp.ClientSession() as http,
+            http.get(url) as response,
+        ):
+            return response.status, await response.json()
 
 
 async def test_ready_when_every_dependency_answers() -> None:

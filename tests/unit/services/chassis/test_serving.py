@@ -38,9 +38,8 @@ def test_a_client_that_takes_nothing_of_its_answer_is_cut_off_by_the_kernel():
 
 
 def test_a_port_is_ours_from_the_moment_it_is_bound():
-    with bind("127.0.0.1", 0) as ours:
-        with pytest.raises(StartupError, match="is taken"):
-            bind(*ours.getsockname())
+    with bind("127.0.0.1", 0) as ours, pytest.raises(StartupError, match="is taken"):
+        bind(*ours.getsockname())
 
 
 PROGRAM = """
