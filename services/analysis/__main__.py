@@ -18,8 +18,8 @@ async def _serve(stop: Stop) -> None:
     configure_logs(SERVICE, settings.log_level, settings.log_format)
     metrics = Metrics()
     app = create_app(settings, metrics, lambda: RabbitBroker(settings.rabbitmq_url, metrics, SERVICE))
-    with served(metrics, settings.host, settings.metrics_port):
-        await serve_app(app, bind(settings.host, settings.port), stop)
+    with bind(settings.host, settings.port) as sock, served(metrics, settings.host, settings.metrics_port):
+        await serve_app(app, sock, stop)
 
 
 def _broker() -> Broker:

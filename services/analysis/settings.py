@@ -19,5 +19,7 @@ class AnalysisSettings(ServiceSettings):
         "thermography", description="`mock` writes the old backend's constants"
     )
     mock_seconds: float = Field(3.0, ge=0, le=60, description="how long the mock takes")
-    analysis_seconds: float = Field(30.0, gt=0, description="a job's analysis is killed and ended after so long")
+    analysis_seconds: float = Field(
+        30.0, gt=0, le=600, description="a job's analysis is killed and ended after so long"
+    )
     analysis_workers: int | None = Field(None, ge=1, le=128, description="worker processes; by default one per core")

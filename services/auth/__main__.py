@@ -20,8 +20,8 @@ async def _serve(stop: Stop) -> None:
     warn_of_legacy(settings.auth_mode)
     metrics = Metrics()
     app = create_app(settings, metrics, lambda: RabbitBroker(settings.rabbitmq_url, metrics, SERVICE))
-    with served(metrics, settings.host, settings.metrics_port):
-        await serve_app(app, bind(settings.host, settings.port), stop)
+    with bind(settings.host, settings.port) as sock, served(metrics, settings.host, settings.metrics_port):
+        await serve_app(app, sock, stop)
 
 
 async def _migrate() -> None:

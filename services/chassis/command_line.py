@@ -48,10 +48,16 @@ def _add_migrate(app: typer.Typer, migrate: Callable[[], Awaitable[None]]) -> No
     def migrate_() -> None:
         """Bring the database's tables up to date, and exit."""
 
+        done = False
+
         async def main(_: Stop) -> None:
+            nonlocal done
             await migrate()
+            done = True
 
         run(main)
+        if not done:  # a signal came first
+            raise typer.Exit(1)
         typer.echo("The tables are up to date.")
 
 

@@ -1,6 +1,7 @@
 """Settings come from the environment alone, and a wrong one ends the start with one clear line per fault."""
 
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -15,7 +16,18 @@ def _split(value: Any) -> Any:
 def _http_url(value: str) -> str:
     if not value.startswith(("http://", "https://")):
         raise ValueError("must start with http:// or https://")
+    if not names_a_server(value):
+        raise ValueError("must name a host, and a port only as a number")
     return value.rstrip("/")
+
+
+def names_a_server(url: str) -> bool:
+    """Whether ``url`` has a host, and a port that can be one if it has any."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
 
 
 def _secret(value: SecretStr) -> SecretStr:

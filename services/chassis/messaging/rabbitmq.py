@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import aio_pika
 import structlog
@@ -36,6 +35,7 @@ from contracts.events import Envelope
 from contracts.topology import EXCHANGE, SUBSCRIPTIONS, Subscription
 from services.chassis.messaging.broker import Consumer, DeadLetter, Handlers, OnDead, PublishError, read_dead_letter
 from services.chassis.metrics import Metrics
+from services.chassis.settings import names_a_server
 from services.chassis.startup import StartupError, wait_for
 
 log = structlog.get_logger(__name__)
@@ -121,8 +121,10 @@ class RabbitBroker:
 
     async def start(self) -> None:
         """Connect, waiting with back-off until the server is there, and declare the topology."""
-        if urlsplit(self._url).scheme not in ("amqp", "amqps"):
+        if not self._url.startswith(("amqp://", "amqps://")):
             raise StartupError("RABBITMQ_URL: must start with amqp:// or amqps://.")
+        if not names_a_server(self._url):
+            raise StartupError("RABBITMQ_URL: must name a host, and a port only as a number.")
 
         async def connect() -> None:
             try:
