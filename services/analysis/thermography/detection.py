@@ -1,15 +1,17 @@
 """Cold regions of a thermal photo: where they are, what they probably are, and what they are not.
 
-Everything is judged on the thermal index f = (T − T_outside)/(T_inside − T_outside), 1 for the room and 0 for outside, so
-that a cold wall on a cold day and on a mild day look alike, and a warm leak in summer looks like a cold one in winter.
+Everything is judged on the thermal index f = (T − T_outside)/(T_inside − T_outside), 1 for the room and 0 for outside,
+so that a cold wall on a cold day and on a mild day look alike, and a warm leak in summer looks like a cold one in winter.
 
-1. The level of the sound wall is found, not assumed: a smooth surface through the pixels near the expected level. Hot
+1. The level of the sound wall is found, not assumed: a smooth surface through the pixels near the commonest level. Hot
    objects lie far from it and take no part, however large they are.
 2. Windows and doors are colder than the wall by nature. Their outline is found as the rectangle that gathers the cold,
-   and inside it a pixel is compared with its own part: what runs through (frame, sash, pane) is structure, what is short
-   in every direction is not. Double glazing is expected to have the index that its U-value gives it; colder is a defect.
-3. What is missing from the expected index, seen against noise, forms regions. Each is named after its shape: a leak
-   fades out from a crack, missing insulation is an even field, a bridge a line, cold glass an even pane.
+   and inside it a pixel is compared with its own part: what runs through its row or column (frame, sash, pane) is
+   structure, what is short is not. Glass is expected to have the index of double glazing; colder is a defect.
+3. What is missing from the expected index forms regions. Each is named after its shape: a leak fades out from a crack,
+   missing insulation is an even field, a bridge a line, cold glass an even pane.
+
+The thresholds are calibrated on synthetic scenes of the development seeds and on phone pictures; they are estimates.
 """
 
 import warnings

@@ -1,0 +1,119 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.events import Household, TaskType
+from contracts.reports import DefectKind, Severity
+from services.analysis.thermography.advice import Diagnosis, advise, catalogue
+from services.analysis.thermography.energy import HeatLoss
+
+KNOWN = (Severity.LOW, Severity.MODERATE, Severity.HIGH)
+OWNER = Household(ownership="Own", retrofit_budget="show me all retrofits")
+diagnoses = st.builds(
+    Diagnosis,
+    part=st.sampled_from((None, *TaskType)),
+    defects=st.sets(st.sampled_from(DefectKind), min_size=1).map(frozenset),
+    severity=st.sampled_from(Severity),
+    loss=st.builds(HeatLoss, st.floats(0, 50), st.floats(0, 50)),
+    usd_per_year=st.floats(0, 1000),
+)
+households = st.none() | st.builds(
+    Household,
+    ownership=st.sampled_from((None, "Own", "Rent", "something else")),
+    retrofit_budget=st.sampled_from(
+        (None, "up to $200", "up to $1000", "up to $5000", "show me all retrofits", "$", "up to $0")
+    ),
+)
+
+
+def diagnosis(part: TaskType, kind: DefectKind, severity: Severity, usd: float = 20.0) -> Diagnosis:
+    air = kind is DefectKind.AIR_LEAK
+    return Diagnosis(part, frozenset({kind}), severity, HeatLoss(0.0 if air else 2.0, 2.0 if air else 0.0), usd)
+
+
+@given(diagnoses, households)
+def test_one_to_five_different_fixes_are_suggested(found: Diagnosis, household: Household | None) -> None:
+    suggestions = advise("job", found, household).suggestions
+    assert 1 <= len(suggestions) <= 5
+    assert len({suggestion.title for suggestion in suggestions}) == len(suggestions)
+    assert len({suggestion.suggestionID for suggestion in suggestions}) == len(suggestions)
+
+
+@given(diagnoses, households)
+def test_fixes_never_save_more_than_is_lost(found: Diagnosis, household: Household | None) -> None:
+    saving = advise("job", found, household).saving
+    assert 0 <= saving.low <= saving.high <= 1
+
+
+@pytest.mark.parametrize("part", TaskType)
+@pytest.mark.parametrize("kind", DefectKind)
+def test_a_renter_is_told_nothing_structural(part: TaskType, kind: DefectKind) -> None:
+    structural = {fix.title for fix in catalogue() if fix.owner_only}
+    for household in (None, Household(ownership="Rent")):
+        for severity in KNOWN:
+            titles = {s.title for s in advise("job", diagnosis(part, kind, severity), household).suggestions}
+            assert not titles & structural
+
+
+def test_an_owner_of_a_bad_window_may_replace_it() -> None:
+    found = diagnosis(TaskType.WINDOW, DefectKind.COLD_GLAZING, Severity.HIGH)
+    assert "Replace the window" in {s.title for s in advise("job", found, OWNER).suggestions}
+
+
+def test_a_small_leak_is_no_reason_to_replace_a_window() -> None:
+    found = diagnosis(TaskType.WINDOW, DefectKind.AIR_LEAK, Severity.LOW)
+    assert "Replace the window" not in {s.title for s in advise("job", found, OWNER).suggestions}
+
+
+def test_nothing_dearer_than_the_budget_is_suggested() -> None:
+    found = diagnosis(TaskType.DOOR, DefectKind.COLD_GLAZING, Severity.HIGH)
+    household = Household(ownership="Own", retrofit_budget="up to $200")
+    keys = {fix.title: fix for fix in catalogue()}
+    assert all(keys[s.title].cost.high <= 200 for s in advise("job", found, household).suggestions)
+
+
+def test_suggestions_fit_the_part_and_the_defect() -> None:
+    keys = {fix.title: fix for fix in catalogue()}
+    for part in TaskType:
+        for kind in DefectKind:
+            for suggestion in advise("job", diagnosis(part, kind, Severity.HIGH), OWNER).suggestions:
+                fix = keys[suggestion.title]
+                assert part in fix.parts
+                assert kind in fix.defects or fix.from_severity is Severity.NONE
+
+
+def test_what_is_paid_back_soonest_comes_first() -> None:
+    found = diagnosis(TaskType.WINDOW, DefectKind.AIR_LEAK, Severity.MODERATE)
+    titles = [s.title for s in advise("job", found, OWNER).suggestions]
+    assert titles[0] == "Interior shrink film"
+    assert titles.index("Interior shrink film") < titles.index("Interior storm panel")
+
+
+def test_the_same_job_gets_the_same_ids_and_another_job_others() -> None:
+    found = diagnosis(TaskType.WALL, DefectKind.AIR_LEAK, Severity.LOW)
+    first, again, other = (advise(job, found, None).suggestions for job in ("a", "a", "b"))
+    assert first == again
+    assert not {s.suggestionID for s in first} & {s.suggestionID for s in other}
+
+
+def test_a_part_that_cannot_be_judged_gets_general_advice() -> None:
+    found = Diagnosis(TaskType.WINDOW, frozenset(), Severity.UNKNOWN, HeatLoss(0.0, 0.0), 0.0)
+    titles = [s.title for s in advise("job", found, None).suggestions]
+    assert "Take the thermal photo again" in titles
+    assert "Weatherstripping" in titles
+
+
+def test_texts_are_written_for_a_person() -> None:
+    found = diagnosis(TaskType.WINDOW, DefectKind.AIR_LEAK, Severity.LOW)
+    strip = next(s for s in advise("job", found, None).suggestions if s.title == "Weatherstripping")
+    assert (strip.costRange, strip.estimatedReduction, strip.lifetime) == ("$10–20", "35–55%", "3–5 years")
+
+
+@pytest.mark.parametrize("fix", catalogue(), ids=lambda fix: fix.key)
+def test_every_fix_is_complete(fix: object) -> None:
+    assert fix.source
+    assert {part.value for part in fix.parts} == set(fix.subtitle)
+    for span in (fix.cost, fix.air, fix.surface, fix.lifetime):
+        assert 0 <= span.low <= span.high
+    assert fix.air.high <= 1
+    assert fix.surface.high <= 1

@@ -1,0 +1,164 @@
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from contracts.events import TaskType
+from contracts.reports import DefectKind
+from services.analysis.thermography.conditions import Conditions
+from services.analysis.thermography.detection import Detection, detect
+from services.analysis.thermography.thermogram import ScaleSource, Thermogram
+
+WINTER = Conditions(20.0, 0.0, typed=True, reasons=())
+SUMMER = Conditions(22.0, 36.0, typed=True, reasons=())
+Index = NDArray[np.float32]
+
+
+def wall(seed: int = 1) -> Index:
+    """The thermal index of an even wall with a phone camera's noise, 240 × 320."""
+    rng = np.random.default_rng(seed)
+    return (0.95 + rng.normal(0, 0.004, (240, 320))).astype(np.float32)
+
+
+def thermogram(
+    index: Index, conditions: Conditions = WINTER, scale: ScaleSource = ScaleSource.RADIOMETRIC
+) -> Thermogram:
+    temperature = (conditions.outside + index * conditions.difference).astype(np.float32)
+    nothing = np.zeros(index.shape, bool)
+    size = (index.shape[1], index.shape[0])
+    return Thermogram(
+        temperature, ~nothing, nothing, nothing, scale, None, 1.0, False, 0.1, (0, 0, *size), size, ()
+    )  # fmt: skip
+
+
+def seen(index: Index, part: TaskType | None = TaskType.WALL, conditions: Conditions = WINTER) -> Detection:
+    return detect(thermogram(index, conditions), conditions, part)
+
+
+def with_window(index: Index) -> Index:
+    """A double-glazed window of two panes in its frame, seen from the front."""
+    index = index.copy()
+    index[40:200, 80:240] -= 0.2
+    index[52:188, 92:154] -= 0.09
+    index[52:188, 166:228] -= 0.09
+    return cv2.GaussianBlur(index, (0, 0), 1.0)
+
+
+def with_plume(index: Index, top: int, left: int, depth: float = 0.35) -> Index:
+    """A plume below a crack of 60 pixels, deepest at the crack and fading out."""
+    index = index.copy()
+    down = np.arange(24)[:, None]
+    index[top : top + 24, left : left + 60] -= depth * np.exp(-down / 8).astype(np.float32)
+    return index
+
+
+def test_an_even_wall_has_no_findings() -> None:
+    assert seen(wall()).regions == ()
+
+
+def test_a_plume_on_a_wall_is_an_air_leak_at_its_place() -> None:
+    (region,) = seen(with_plume(wall(), 60, 100)).regions
+    assert region.kind is DefectKind.AIR_LEAK
+    assert region.mask[62, 130]
+    assert not region.mask[150, 130]
+
+
+def test_an_even_cold_field_in_a_wall_is_missing_insulation() -> None:
+    index = wall()
+    index[40:180, 60:130] -= 0.2
+    (region,) = seen(index).regions
+    assert region.kind is DefectKind.MISSING_INSULATION
+    assert region.deepest == pytest.approx(0.2, abs=0.05)
+    assert region.deficit == pytest.approx(0.2 * 140 * 70 / (240 * 320) * 5.0, rel=0.15)
+
+
+def test_an_even_cold_line_across_a_wall_is_a_bridge() -> None:
+    index = wall()
+    index[100:112, :] -= 0.2
+    (region,) = seen(cv2.GaussianBlur(index, (0, 0), 2)).regions
+    assert region.kind is DefectKind.THERMAL_BRIDGE
+
+
+def test_a_sound_window_has_no_findings() -> None:
+    assert seen(with_window(wall()), TaskType.WINDOW).regions == ()
+
+
+def test_a_leak_at_a_sound_windows_sash_is_found_on_it() -> None:
+    (region,) = seen(with_plume(with_window(wall()), 186, 100, 0.3), TaskType.WINDOW).regions
+    assert region.kind is DefectKind.AIR_LEAK
+    assert region.mask[188, 130]
+
+
+def test_single_glazing_is_cold_glass() -> None:
+    index = with_window(wall())
+    index[54:186, 94:152] = 0.45
+    (region,) = seen(index, TaskType.WINDOW).regions
+    assert region.kind is DefectKind.COLD_GLAZING
+
+
+@pytest.mark.parametrize(
+    ("warmer", "box"), [(1.5, (120, 230, 60, 260)), (0.6, (40, 240, 10, 90)), (0.15, (90, 150, 100, 300))]
+)
+def test_something_hot_before_a_wall_is_no_leak(warmer: float, box: tuple[int, int, int, int]) -> None:
+    index = wall()
+    top, bottom, left, right = box
+    index[top:bottom, left:right] += warmer
+    assert seen(index).regions == ()
+
+
+def test_a_person_before_a_sound_window_is_no_leak() -> None:
+    index = with_window(wall())
+    cv2.ellipse(index, (110, 180), (35, 120), 0, 0, 360, 1.6, -1)
+    assert seen(index, TaskType.WINDOW).regions == ()
+
+
+def test_a_warm_place_is_the_leak_when_it_is_warmer_outside() -> None:
+    index = with_plume(wall(), 60, 100)
+    (region,) = seen(index, TaskType.WALL, SUMMER).regions
+    assert region.coldest_temperature > 24
+
+
+def test_a_view_from_outside_is_recognised_by_its_temperatures() -> None:
+    assert seen((wall() * 0.1).astype(np.float32)).seen_from_outside
+
+
+def test_a_cold_field_above_a_radiator_counts_as_a_window() -> None:
+    index = wall()
+    index[0:70, 60:260] -= 0.25
+    index[90:160, 70:250] += 0.5
+    (region,) = seen(index).regions
+    assert region.kind is DefectKind.COLD_GLAZING
+    assert region.deficit == pytest.approx(0.02)
+
+
+def test_hidden_pixels_are_never_part_of_a_finding() -> None:
+    index = with_plume(wall(), 60, 100)
+    photo = thermogram(index)
+    photo.valid[40:110, 90:180] = False
+    assert detect(photo, WINTER, TaskType.WALL).regions == ()
+
+
+def test_a_picture_that_is_hidden_altogether_has_no_findings_and_says_so() -> None:
+    photo = thermogram(wall())
+    photo.valid[:] = False
+    assert detect(photo, WINTER, TaskType.WALL).reasons
+
+
+def test_a_picture_of_one_colour_is_sound() -> None:
+    assert seen(np.full((240, 320), 0.95, np.float32)).regions == ()
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (32, 400), (33, 47)])
+@pytest.mark.parametrize("part", [None, *TaskType])
+def test_small_and_narrow_pictures_are_judged_without_error(shape: tuple[int, int], part: TaskType | None) -> None:
+    rng = np.random.default_rng(3)
+    detect(thermogram(rng.normal(0.8, 0.2, shape).astype(np.float32)), WINTER, part)
+
+
+@pytest.mark.parametrize("scale", [ScaleSource.TYPED, ScaleSource.NONE])
+def test_without_a_scale_a_leak_is_found_from_the_colours_alone(scale: ScaleSource) -> None:
+    index = with_plume(wall(), 60, 100)
+    colours = ((index - index.min()) / np.ptp(index)).astype(np.float32)
+    photo = thermogram(colours, Conditions(1.0, 0.0, typed=True, reasons=()), scale)
+    (region, *_) = detect(photo, WINTER, TaskType.WALL).regions
+    assert region.mask[62, 130]

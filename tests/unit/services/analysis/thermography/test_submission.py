@@ -1,0 +1,224 @@
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from contracts.events import Household, PhotoKind, TaskType
+from contracts.reports import ConfidenceLevel, Severity
+from services.analysis.analyser import AnalysisRequest, UnusablePhotosError
+from services.analysis.thermography.report import round_for_person, round_percent
+from services.analysis.thermography.submission import analyse_submission
+from tests.synthetic import Scene, make_scene
+
+RequestFor = Callable[..., AnalysisRequest]
+LEAKY, LEAKY_TOO, SOUND = 7, 15, 10  # seeds of synthetic scenes: two leaks of at least Moderate, and a sound wall
+
+
+@cache
+def scene(seed: int) -> Scene:
+    return make_scene(seed, colour_size=(320, 240))
+
+
+@pytest.fixture
+def leaky() -> dict[str, bytes]:
+    return {"obs0_rgb.jpg": scene(LEAKY).colour, "obs0_thermal.jpg": scene(LEAKY).thermal}
+
+
+@pytest.fixture
+def leaky_too() -> dict[str, bytes]:
+    return {"obs1_rgb.jpg": scene(LEAKY_TOO).colour, "obs1_thermal.jpg": scene(LEAKY_TOO).thermal}
+
+
+def typed(seed: int) -> dict[str, object]:
+    return {
+        "inside_temp_f": scene(seed).typed_inside_f,
+        "outside_temp_f": scene(seed).typed_outside_f,
+        "task_type": scene(seed).task_type,
+    }
+
+
+def test_a_leaky_scene_gets_figures_findings_and_a_picture(request_for: RequestFor, leaky: dict[str, bytes]) -> None:
+    analysis = analyse_submission(request_for(leaky, **typed(LEAKY)))
+    report = analysis.report
+    assert report.leakSeverity in (Severity.MODERATE, Severity.HIGH)
+    assert report.energyLossValue is not None
+    assert report.energyLossCost is not None
+    assert report.savingsCost is not None
+    assert 0 < report.savingsCost <= report.energyLossCost
+    assert report.findings[0].number == 1
+    assert report.ranges is not None
+    assert report.ranges.energyLossValue is not None
+    assert report.ranges.energyLossValue.low <= report.energyLossValue <= report.ranges.energyLossValue.high
+    assert report.imagePath == report.thumbPath == "task-1_analysis_image.jpg"
+    assert report.method is not None
+    assert report.method.name == "thermography"
+    assert report.assumptions
+    assert analysis.image is not None
+
+
+def test_a_range_is_no_wider_than_a_factor_of_six(request_for: RequestFor, leaky: dict[str, bytes]) -> None:
+    ranges = analyse_submission(request_for(leaky, **typed(LEAKY))).report.ranges
+    assert ranges is not None
+    assert ranges.energyLossValue is not None
+    assert ranges.energyLossValue.high <= 6 * ranges.energyLossValue.low
+
+
+def test_the_report_image_is_a_small_jpeg_without_metadata(request_for: RequestFor, leaky: dict[str, bytes]) -> None:
+    analysis = analyse_submission(request_for(leaky, **typed(LEAKY)))
+    assert analysis.image is not None
+    assert analysis.thumbnail is not None
+    with Image.open(analysis.image) as image, Image.open(analysis.thumbnail) as thumbnail:
+        assert image.format == thumbnail.format == "JPEG"
+        assert image.width == 1080
+        assert not image.getexif()
+        assert not thumbnail.getexif()
+        assert max(thumbnail.size) <= 360
+    assert analysis.image.stat().st_size <= 400_000
+
+
+def test_a_sound_scene_has_no_leak(request_for: RequestFor) -> None:
+    report = analyse_submission(request_for({"obs0_thermal.jpg": scene(SOUND).thermal}, **typed(SOUND))).report
+    assert report.leakSeverity is Severity.NONE
+    assert report.energyLossValue == 0.0
+    assert report.suggestions
+
+
+def test_losses_of_observations_add_up_and_the_worst_decides(
+    request_for: RequestFor, leaky: dict[str, bytes], leaky_too: dict[str, bytes]
+) -> None:
+    conditions = typed(LEAKY)
+    both = analyse_submission(request_for(leaky | leaky_too, **conditions)).report
+    single = [analyse_submission(request_for(files, **conditions)).report for files in (leaky, leaky_too)]
+    assert {finding.observation for finding in both.findings} == {0, 1}
+    assert [finding.number for finding in both.findings] == list(range(1, len(both.findings) + 1))
+    total = sum(report.energyLossValue or 0.0 for report in single)
+    assert both.energyLossValue == pytest.approx(total, rel=0.1)
+    order = list(Severity)
+    assert order.index(both.leakSeverity) == max(order.index(report.leakSeverity) for report in single)
+
+
+def test_the_same_photo_in_two_observations_counts_once(request_for: RequestFor, leaky: dict[str, bytes]) -> None:
+    twice = leaky | {"obs1_thermal.jpg": leaky["obs0_thermal.jpg"]}
+    once = analyse_submission(request_for(leaky, **typed(LEAKY))).report
+    report = analyse_submission(request_for(twice, **typed(LEAKY))).report
+    assert report.energyLossValue == once.energyLossValue
+    assert report.confidence is not None
+    assert any("counted once" in reason for reason in report.confidence.reasons)
+
+
+def test_photos_with_swapped_names_are_told_apart_by_content(request_for: RequestFor, leaky: dict[str, bytes]) -> None:
+    swapped = {"obs0_rgb.jpg": leaky["obs0_thermal.jpg"], "obs0_thermal.jpg": leaky["obs0_rgb.jpg"]}
+    right = analyse_submission(request_for(leaky, **typed(LEAKY))).report
+    report = analyse_submission(request_for(swapped, **typed(LEAKY))).report
+    assert report.energyLossValue == right.energyLossValue
+
+
+def test_without_a_thermal_photo_nothing_is_invented(request_for: RequestFor, colour_jpeg: bytes) -> None:
+    analysis = analyse_submission(request_for({"obs0_rgb.jpg": colour_jpeg}))
+    report = analysis.report
+    assert report.leakSeverity is Severity.UNKNOWN
+    figures = (report.energyLossValue, report.energyLossCost, report.savingsPercent, report.savingsCost)
+    assert figures == (None, None, None, None)
+    assert report.reason is not None
+    assert "thermal photo" in report.reason
+    assert report.suggestions
+    assert analysis.image is not None
+    with Image.open(analysis.image) as image:
+        assert not image.getexif()  # the photo had a place
+
+
+def test_without_any_photo_the_reason_says_so(request_for: RequestFor) -> None:
+    analysis = analyse_submission(request_for({}))
+    assert analysis.report.leakSeverity is Severity.UNKNOWN
+    assert analysis.report.imagePath is None
+    assert analysis.image is None
+
+
+def test_nothing_but_unreadable_photos_is_an_error_that_names_each(request_for: RequestFor) -> None:
+    with pytest.raises(UnusablePhotosError) as caught:
+        analyse_submission(request_for({"obs0_rgb.jpg": b"", "obs0_thermal.jpg": b"\xff\xd8\xff\xe0 cut"}))
+    assert "obs0_rgb.jpg" in str(caught.value)
+    assert "obs0_thermal.jpg" in str(caught.value)
+
+
+def test_one_unreadable_photo_costs_confidence_and_not_the_report(
+    request_for: RequestFor, leaky: dict[str, bytes]
+) -> None:
+    report = analyse_submission(request_for(leaky | {"obs1_thermal.jpg": b"broken"}, **typed(LEAKY))).report
+    assert report.energyLossValue is not None
+    assert report.confidence is not None
+    assert any("obs1_thermal.jpg" in reason for reason in report.confidence.reasons)
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside"), [(None, None), (68.0, 68.0), (500.0, 30.0), (30.0, 70.0), (70.0, 90.0), (70.0, 62.0)]
+)
+def test_odd_temperatures_lower_the_confidence_and_never_fail(
+    request_for: RequestFor, leaky: dict[str, bytes], inside: float | None, outside: float | None
+) -> None:
+    report = analyse_submission(request_for(leaky, inside_temp_f=inside, outside_temp_f=outside)).report
+    assert report.confidence is not None
+    assert report.confidence.reasons
+    if inside == outside and inside is not None:
+        assert report.leakSeverity is Severity.UNKNOWN
+        assert report.confidence.level is ConfidenceLevel.NONE
+
+
+def test_the_same_input_gives_the_same_bytes(request_for: RequestFor, leaky: dict[str, bytes]) -> None:
+    request = request_for(leaky, **typed(LEAKY))
+    first = analyse_submission(request)
+    assert first.image is not None
+    image = first.image.read_bytes()
+    again = analyse_submission(request)
+    assert again.image is not None
+    assert again.image.read_bytes() == image
+    assert again.report.model_dump_json() == first.report.model_dump_json()
+
+
+def test_a_zip_code_changes_the_bill_and_not_the_severity(request_for: RequestFor, leaky: dict[str, bytes]) -> None:
+    cold, warm = (
+        analyse_submission(request_for(leaky, **typed(LEAKY), household=Household(zip_code=code))).report
+        for code in ("55401", "33101")
+    )
+    assert cold.leakSeverity is warm.leakSeverity
+    assert (cold.energyLossCost or 0) > (warm.energyLossCost or 0)
+
+
+def test_outlines_lie_within_the_photo(request_for: RequestFor, leaky: dict[str, bytes]) -> None:
+    for finding in analyse_submission(request_for(leaky, **typed(LEAKY))).report.findings:
+        outline = np.array(finding.outline)
+        assert len(outline) >= 3
+        assert outline.min() >= 0
+        assert outline.max() <= 1
+
+
+def test_a_huge_submission_is_analysed_in_part_and_says_so(request_for: RequestFor, colour_jpeg: bytes) -> None:
+    request = request_for({"obs0_rgb.jpg": colour_jpeg})
+    photo = request.photos[0]
+    many = tuple(replace(photo, observation=n, kind=PhotoKind.RGB) for n in range(30))
+    report = analyse_submission(replace(request, photos=many)).report
+    assert report.confidence is not None
+    assert any("first 12 of 30" in reason for reason in report.confidence.reasons)
+
+
+def test_a_photo_alone_is_shown_alone(request_for: RequestFor, leaky: dict[str, bytes]) -> None:
+    files = {"obs0_thermal.jpg": leaky["obs0_thermal.jpg"]}
+    analysis = analyse_submission(request_for(files, task_type=TaskType.DOOR))
+    assert analysis.image is not None
+    with Image.open(io.BytesIO(analysis.image.read_bytes())) as image:
+        assert image.width == 1080
+
+
+@pytest.mark.parametrize(
+    ("value", "rounded"), [(0.0, 0.0), (0.34, 0.3), (9.96, 10.0), (12.36, 12.0), (148.0, 150.0), (1234.0, 1200.0)]
+)
+def test_figures_are_rounded_for_a_person(value: float, rounded: float) -> None:
+    assert round_for_person(value) == pytest.approx(rounded)
+
+
+def test_percents_come_in_steps_of_five() -> None:
+    assert round_percent(33.4) == 35.0
