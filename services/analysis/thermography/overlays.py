@@ -69,7 +69,9 @@ def thermal_area(rgb: NDArray[np.uint8]) -> Box:
     without its plain margins.
     """
     whole = _without_plain_margins(rgb)
-    mask = coloured(rgb).astype(np.uint8)
+    mask = np.zeros(rgb.shape[:2], np.uint8)
+    inside = np.s_[whole[1] : whole[3], whole[0] : whole[2]]
+    mask[inside] = coloured(np.ascontiguousarray(rgb[inside]))
     side = max(3, min(mask.shape) // 24)  # wider than a colour bar's or a letter's strokes, narrower than a picture
     body = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
     if np.count_nonzero(body) < 0.03 * body.size:
@@ -162,16 +164,24 @@ def _inside_frame(apart: NDArray[np.uint8], tolerance: int) -> tuple[int, int]:
     """Find where a frame left and right of (h, w) ends, ``apart`` being the difference from the frame's colour.
 
     The outermost column is within ``tolerance`` of that colour, and a few pixels make the difference to where most of
-    a column is not. A frame has two sides: one alone is an even part of the scene.
+    a column is not. A frame has two sides: one alone is an even part of the scene. Text and buttons may stand in it.
     """
     width = apart.shape[1]
-    other = (apart > PLAIN).mean(0)
     if max(int(apart[:, 0].max()), int(apart[:, -1].max())) > tolerance:
         return 0, width
-    left, right = int((other > 0.5).argmax()), int((other[::-1] > 0.5).argmax())
-    if left == 0 or right == 0 or max(other[max(left - 3, 0)], other[::-1][max(right - 3, 0)]) > 0.2:
+    other = (apart > PLAIN).mean(0)
+    filled = _spans(other > 0.5)
+    if not filled:
         return 0, width
-    return left, width - right
+    # Parts of the scene may have the frame's colour, and buttons in the frame may not.
+    left, right = filled[0][0], filled[-1][1]
+    if sum(stop - start for start, stop in filled) < 0.85 * (right - left):
+        left, right = max(filled, key=lambda span: span[1] - span[0])
+    if left == 0 or right == width or right - left < width // 4:
+        return 0, width
+    if max(other[max(left - 3, 0)], other[min(right + 2, width - 1)]) > 0.2:
+        return 0, width
+    return left, right
 
 
 def _extent(flags: NDArray[np.uint8]) -> tuple[int, int]:

@@ -56,6 +56,17 @@ def test_a_plain_frame_is_cut_off(frame):
     assert near(overlays.thermal_area(photo), (20, 50, 460, 350))
 
 
+@pytest.mark.parametrize("colours", [IRON, GREY], ids=["iron", "grey"])
+@pytest.mark.parametrize("background", [0, 255])
+def test_the_thermal_picture_in_a_screenshot_of_an_app_is_found(background, colours):
+    screen = np.full((480, 270, 3), background, np.uint8)
+    screen[120:322] = drawn(wall(202, 270) * 0.9, colours)
+    cv2.putText(screen, "IR camera", (60, 70), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (128, 128, 128), 2)
+    for button in range(4):
+        cv2.circle(screen, (40 + 64 * button, 410), 18, (60, 140, 240), -1)
+    assert near(overlays.thermal_area(screen), (0, 120, 270, 322))
+
+
 def test_an_even_grey_wall_is_not_taken_for_a_frame():
     place = np.full((300, 400), 0.5)
     place[200:, 100:300] = 0.2
