@@ -38,18 +38,6 @@ WIND_COEFFICIENT = Constant(
 )
 SEASON_TEMPERATURE_DIFFERENCE = Constant(15.0, "K", "estimate: mean inside minus outside over a heating season")
 SEASON_WIND_SPEED = Constant(4.0, "m/s", "estimate: mean over a heating season")
-WINDOW_CRACK_LEAKAGE = (
-    Constant(1.1, "cm²/m at 4 Pa", "ASHRAE crack data, window, medium; converted"),
-    Constant(22.0, "cm²/m at 4 Pa", "ASHRAE crack data, window, very poor; converted"),
-)
-DOOR_CRACK_LEAKAGE = (
-    Constant(11.0, "cm²/m at 4 Pa", "ASHRAE crack data, door, medium; converted"),
-    Constant(24.0, "cm²/m at 4 Pa", "ASHRAE crack data, door, very poor; converted"),
-)
-WALL_LEAKAGE = (
-    Constant(0.85, "cm²/m² at 4 Pa", "ASHRAE crack data, wall, good; converted"),
-    Constant(3.4, "cm²/m² at 4 Pa", "ASHRAE crack data, wall, poor; converted"),
-)
 
 # What a photo shows -------------------------------------------------------------------------------------------------
 GLASS_EMISSIVITY = Constant(0.84, "1", "ASHRAE Fundamentals, uncoated glass; the rest is the room's mirror image", 2017)
@@ -74,11 +62,5 @@ ASSUMED_OUTSIDE = Constant(3.0, "°C", "estimate: a day of the heating season")
 
 
 def constants() -> dict[str, Constant]:
-    """Every constant of this module by name, for the documentation and its test; a pair appears as two."""
-    table: dict[str, Constant] = {}
-    for name, value in globals().items():
-        if isinstance(value, Constant):
-            table[name] = value
-        elif isinstance(value, tuple):
-            table |= {f"{name}[{i}]": item for i, item in enumerate(value) if isinstance(item, Constant)}
-    return table
+    """Every constant of this module by name, for the documentation and its test."""
+    return {name: value for name, value in globals().items() if isinstance(value, Constant)}

@@ -1,7 +1,7 @@
 """Cold regions of a thermal photo: where they are, what they probably are, and what they are not.
 
 Everything is judged on the thermal index f = (T − T_outside)/(T_inside − T_outside), 1 for the room and 0 for outside,
-so that a cold wall on a cold day and on a mild day look alike, and a warm leak in summer looks like a cold one in winter.
+so that a cold wall on a cold and on a mild day look alike, and a warm leak in summer looks like a cold one in winter.
 
 1. The level of the sound wall is found, not assumed: a smooth surface through the pixels near the commonest level. Hot
    objects lie far from it and take no part, however large they are.
