@@ -7,6 +7,7 @@ so each task that has a report gets a finished job that holds it; its photos are
 """
 
 import json
+import re
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +23,7 @@ revision = "0001"
 down_revision = None
 
 BATCH = 500
+_ID = re.compile("[0-9a-f]{24}")
 # Ids of jobs made for adopted tasks: the same each time, so that this can be repeated after an interruption.
 ADOPTED = uuid.UUID("5f0c2c1e-6d5b-4b57-9d0c-0a1f9a1c7e10")
 
@@ -52,6 +54,8 @@ def _adopt_tables() -> None:
         table.alter_column("type", existing_type=sa.String(32), type_=sa.String(32))
         table.alter_column("state", existing_type=sa.String(32), type_=sa.String(32))
         table.alter_column("decision", existing_type=sa.String(64), type_=sa.String(64))
+        for name in ("createdAt", "updatedAt"):  # an old TIMESTAMP has whole seconds and may change by itself
+            table.alter_column(name, existing_type=sa.TIMESTAMP(), type_=UtcDateTime(), nullable=True)
         if "jobID" not in existing:
             table.add_column(sa.Column("jobID", key_string(36)))
     _index("LeakageTask", "userID")
@@ -64,10 +68,11 @@ def _adopt_tables() -> None:
         _create_suggestions()
 
 
-def _index(table: str, column: str) -> None:
-    name = f"ix_{table}_{column}"
+def _index(table: str, *names: str, suffix: str | None = None) -> None:
+    """Create an index unless it is there: an interruption may have come between a table and its indexes."""
+    name = f"ix_{table}_{suffix or names[0]}"
     if name not in {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}:
-        op.create_index(name, table, [column])
+        op.create_index(name, table, list(names))
 
 
 def _create_old_tables() -> None:
@@ -100,8 +105,6 @@ def _create_old_tables() -> None:
 
 
 def _create_suggestions() -> None:
-    if has_table("Suggestion"):
-        return
     op.create_table(
         "Suggestion",
         sa.Column("suggestionID", key_string(64), primary_key=True),
@@ -129,10 +132,10 @@ def _create_new_tables() -> None:
             sa.Column("submittedAt", UtcDateTime, nullable=False),
             sa.Column("publishedAt", UtcDateTime, nullable=False),
             sa.Column("endedAt", UtcDateTime),
-            sa.Index("ix_tasks_job_taskID", "taskID"),
-            sa.Index("ix_tasks_job_unfinished", "state", "publishedAt"),
             mysql_charset="utf8mb4",
         )
+    _index("tasks_job", "taskID")
+    _index("tasks_job", "state", "publishedAt", suffix="unfinished")
     if not has_table("tasks_photo"):
         op.create_table(
             "tasks_photo",
@@ -147,10 +150,10 @@ def _create_new_tables() -> None:
             sa.Column("size", sa.BigInteger),
             sa.Column("sha256", sa.String(64)),
             sa.Column("droppedAt", UtcDateTime),
-            sa.Index("ix_tasks_photo_taskID", "taskID"),
-            sa.Index("ix_tasks_photo_droppedAt", "droppedAt"),
             mysql_charset="utf8mb4",
         )
+    _index("tasks_photo", "taskID")
+    _index("tasks_photo", "droppedAt")
     if not has_table("tasks_household"):
         op.create_table(
             "tasks_household",
@@ -275,7 +278,7 @@ def _ids(value: object) -> list[str]:
             value = json.loads(value)
         except ValueError:
             return []
-    return [item for item in value if isinstance(item, str) and len(item) == 24] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, str) and _ID.fullmatch(item)] if isinstance(value, list) else []
 
 
 def _finished_job(bind: sa.Connection, task: Any, job_id: str) -> dict[str, Any]:
