@@ -42,7 +42,8 @@ async def test_every_token_is_another_one() -> None:
 
 
 async def test_a_key_keeps_its_id_whatever_its_place() -> None:
-    first, second = (json.loads(await Signer(seeds, 60).get())["keys"] for seeds in (SEEDS, SEEDS[::-1]))
+    first = json.loads(await Signer(SEEDS, 60).get())["keys"]
+    second = json.loads(await Signer(SEEDS[::-1], 60).get())["keys"]
     assert first == second[::-1]
     assert jwt.get_unverified_header(Signer(SEEDS, 60).sign("x"))["kid"] == first[0]["kid"]
 
