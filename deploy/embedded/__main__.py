@@ -1,5 +1,6 @@
 """``python -m deploy.embedded``: the whole backend in this process, until Ctrl-C."""
 
+import os
 import sys
 
 from deploy.embedded.backend import backend
@@ -24,15 +25,16 @@ SIGN_IN = """\
 
 
 async def _main(stop: Stop) -> None:
+    os.umask(0o077)  # whatever is kept is for its owner alone
     settings = load(EmbeddedSettings)
     configure_logs("embedded", settings.log_level, settings.log_format)
     metrics = Metrics()
     sock = bind(settings.host, settings.port)
-    warn_of_legacy(settings.mode)
     url = f"http://{settings.host if ':' not in settings.host else f'[{settings.host}]'}:{settings.port}"
     with sock, served(metrics, settings.host, settings.metrics_port):
         async with backend(settings, metrics) as app, listening(app, sock):
             sign_in = "" if settings.google_client_ids else SIGN_IN.format(url=url)
+            warn_of_legacy(settings.mode)
             sys.stdout.write(READY.format(url=url, data=settings.data_dir, mode=settings.mode, sign_in=sign_in))
             sys.stdout.flush()
             await stop.wait()

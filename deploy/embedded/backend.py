@@ -42,7 +42,7 @@ async def backend(settings: EmbeddedSettings, metrics: Metrics) -> AsyncIterator
         sock = bind("127.0.0.1", 0)
         stack.callback(sock.close)
         inside = f"http://127.0.0.1:{sock.getsockname()[1]}"
-        issuer = create_issuer(_kept(data / "issuer.pem", new_key))
+        issuer = _issuer(data / "issuer.pem")
         google = {
             "auth_mode": settings.mode,
             "google_client_ids": settings.google_client_ids or (CLIENT_ID,),
@@ -62,6 +62,7 @@ async def backend(settings: EmbeddedSettings, metrics: Metrics) -> AsyncIterator
             TasksSettings, **google, **between, sql_url=_sqlite(data / "tasks.sqlite3"), mongo_url="files"
         )
         gateway_settings = load(GatewaySettings, **google, **between)
+        analysis_settings = load(AnalysisSettings, **between)
         broker = LocalBroker(data / "events.sqlite3", metrics)
 
         auth = await stack.enter_async_context(running(create_auth(auth_settings, metrics, lambda: broker)))
@@ -70,9 +71,7 @@ async def backend(settings: EmbeddedSettings, metrics: Metrics) -> AsyncIterator
         )
         routes = [Mount("/auth", auth), Mount("/tasks", tasks), Mount("/dev", issuer)]
         await stack.enter_async_context(listening(Starlette(routes=routes), sock))
-        await stack.enter_async_context(
-            running(create_analysis(load(AnalysisSettings, **between), metrics, lambda: broker))
-        )
+        await stack.enter_async_context(running(create_analysis(analysis_settings, metrics, lambda: broker)))
         gateway = create_gateway(gateway_settings, metrics, Services(auth=auth, tasks=tasks))
         if not settings.google_client_ids:
             gateway.mount("/dev", issuer)
@@ -83,8 +82,7 @@ async def backend(settings: EmbeddedSettings, metrics: Metrics) -> AsyncIterator
 def _own(folder: Path) -> Iterator[Path]:
     """The data folder, for this process alone."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # one that somebody made keeps its mode
         lock = (folder / "lock").open("w")
     except OSError as error:
         raise StartupError(f"Cannot use the data folder {folder}: {error.strerror}. Set DATA_DIR.") from None
@@ -100,10 +98,25 @@ def _own(folder: Path) -> Iterator[Path]:
 
 def _kept(path: Path, make: Callable[[], bytes]) -> bytes:
     """A secret that is made once and kept, readable by its owner only."""
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_bytes(make())
-    return path.read_bytes()
+    try:
+        if not path.exists():
+            # Complete under another name first: half a key would end every later start.
+            new = path.with_suffix(".new")
+            new.unlink(missing_ok=True)
+            new.touch(mode=0o600)
+            new.write_bytes(make())
+            new.replace(path)
+        return path.read_bytes()
+    except OSError as error:
+        raise StartupError(f"Cannot use the data folder: {path}: {error.strerror}. Set DATA_DIR.") from None
+
+
+def _issuer(path: Path) -> ASGIApp:
+    pem = _kept(path, new_key)
+    try:
+        return create_issuer(pem)
+    except (ValueError, TypeError):
+        raise StartupError(f"{path} holds no RSA key. Remove it, and a new one is made.") from None
 
 
 def _sqlite(path: Path) -> str:
