@@ -9,14 +9,16 @@ import asyncio
 import multiprocessing
 
 import cv2
+import numpy as np
 from pebble import ProcessPool
 
 from services.analysis.analyser import Analysis, AnalysisRequest
-from services.analysis.thermography import palettes
 from services.analysis.thermography.advice import catalogue
 from services.analysis.thermography.climate import climate_of
+from services.analysis.thermography.rendering import encode_jpeg
 from services.analysis.thermography.report import METHOD
 from services.analysis.thermography.submission import analyse_submission
+from services.analysis.thermography.thermogram import read_thermogram
 
 # Frees what libraries leave behind; a new worker costs about a second of start-up.
 _JOBS_PER_WORKER = 500
@@ -61,6 +63,7 @@ def _prepare_worker() -> None:
     One submission uses one core: the pool is what uses the others.
     """
     cv2.setNumThreads(1)
-    palettes.known()
+    even = encode_jpeg(np.full((64, 64, 3), 128, np.uint8), most_bytes=100_000)
+    read_thermogram(even, inside_c=None, outside_c=None)  # builds the tables of the palettes
     climate_of(None)
     catalogue()

@@ -14,7 +14,7 @@ RequestFor = Callable[..., AnalysisRequest]
 
 @pytest.fixture
 async def analyser() -> AsyncIterator[ThermographyAnalyser]:
-    analyser = ThermographyAnalyser(workers=1, time_limit=5.0)
+    analyser = ThermographyAnalyser(workers=1, time_limit=60.0)
     yield analyser
     await analyser.close()
 
@@ -42,7 +42,7 @@ async def test_a_hung_analysis_is_ended_and_the_next_one_runs_in_a_new_worker(
     endless = request.scratch / "pipe"
     os.mkfifo(endless)  # reading it waits for ever
     hung = replace(request, photos=(replace(request.photos[0], path=endless),))
-    analyser = ThermographyAnalyser(workers=1, time_limit=3.0)
+    analyser = ThermographyAnalyser(workers=1, time_limit=5.0)
     try:
         with pytest.raises(TimeoutError):
             await analyser.analyse(hung)
