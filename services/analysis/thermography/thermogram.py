@@ -135,12 +135,15 @@ def looks_thermal(data: bytes) -> float:
     if layout.palette in palettes.grey():
         # A grey photo has fine detail; a grey thermal picture is smooth, and may carry a colour bar.
         likely = 0.9 if layout.bar is not None else 0.65 if _detail(area) < DETAILED else 0.35
-        return likely * (1.0 if explained > 0.98 and colour < 0.02 else 0.3)
+        return likely * (1.0 if explained > 0.85 and colour < 0.1 else 0.3)
     certain = 0.15 * explained if layout.bar is not None else 0.0
-    pure = float(np.clip((explained - 0.45) / 0.4, 0, 1) * np.clip(0.35 + colour, 0, 0.85)) + certain
-    # Mixed with another photo it is a thermal one still: garish as no room is.
-    garish = 0.6 * min(1.0, float(overlays.coloured(area, GARISH).mean()) / 0.4)
-    return max(pure, garish)
+    garish = float(overlays.coloured(area, GARISH).mean())
+    # Without garish colours, beige walls and wooden floors may happen to lie along some palette.
+    sure = 0.45 + 0.55 * min(1.0, garish / 0.1)
+    pure = float(np.clip((explained - 0.45) / 0.4, 0, 1) * np.clip(0.35 + colour, 0, 0.85)) * sure
+    # Mixed with another photo it is a thermal one still: more garish than any room.
+    mixed = 0.6 * min(1.0, garish / 0.4)
+    return max(pure + certain, mixed)
 
 
 def _detail(rgb: NDArray[np.uint8]) -> float:
