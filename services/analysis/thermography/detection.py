@@ -44,9 +44,10 @@ _WARMED = 0.02  # above the wall: warmed by the sun or by air from a radiator
 _CLEARLY_COLD = 0.08
 _WIDEST_PLUME = 0.20  # m
 _FRAME_SHARE = 0.06  # thickness of a frame by the shorter side of its window
+_POOREST_FRAME = 0.66  # of wood or plastic: U = 2.6 W/m²K
 _FRAME_SPREAD = 0.03  # by which parts of one frame differ
 _WEAK, _STRONG = 0.05, 0.115  # missing index: outline of a region, and what makes it one
-_COLD_PANE = 0.10  # below sound double glazing from which on a pane is a defect
+_COLD_PANE = 0.085  # below sound double glazing from which on a pane is a defect
 _LEAST_OPENING = 0.1  # share of the view that a window or door fills at least
 _OPENING_MARGIN = 0.04  # of its shorter side: it may stand askew
 _RANK = 0.7  # a part is what fills this share of its row or column
@@ -310,7 +311,10 @@ def _expected(index: Field, wall: Field, unknown: Mask, opening: Box, metres: fl
 
 
 def _frame_level(index: Field, unknown: Mask, opening: Box) -> float:
-    """What a frame may have: the commonest index along the rim of the opening, where it is in view."""
+    """What a frame may have: the commonest index along the rim of the opening, where it is in view.
+
+    Never less than a poor frame has, for a leak may run along all of the rim that is in view.
+    """
     x0, y0, x1, y1 = opening
     h, w = index.shape
     thick = max(2, round(_FRAME_SHARE * min(x1 - x0, y1 - y0)))
@@ -324,7 +328,7 @@ def _frame_level(index: Field, unknown: Mask, opening: Box) -> float:
     if x1 < w - 1:
         rim[:, -thick:] = True
     values = index[y0:y1, x0:x1][rim & ~unknown[y0:y1, x0:x1]]
-    return float(np.median(values)) - _FRAME_SPREAD if len(values) else 0.0
+    return max(float(np.median(values)) - _FRAME_SPREAD, _POOREST_FRAME) if len(values) else _POOREST_FRAME
 
 
 def _level_along_rows(field: Field) -> Field:
@@ -447,8 +451,10 @@ def _kind(shape: Shape, part: TaskType | None, *, askew: bool) -> tuple[DefectKi
         return (DefectKind.COLD_GLAZING, 0.5) if even else (DefectKind.AIR_LEAK, 0.5)
     if part is None and shape.width > 0.15 and shape.evenness > 0.6 and shape.filled > 0.75:
         return DefectKind.COLD_GLAZING, 0.4
-    if shape.in_opening > 0.7 and shape.width > 0.25:
+    if shape.in_opening > 0.7 and shape.filled > 0.5 and shape.width > 0.25:
         return DefectKind.COLD_GLAZING, 0.7  # a plume is narrower
+    if shape.in_opening > 0.7 and shape.filled > 0.8 and shape.width > 0.08 and shape.variation < 0.25:
+        return DefectKind.COLD_GLAZING, 0.6  # a narrow pane
     if shape.width > 0.15 and shape.evenness > 0.72 and shape.filled > 0.6:
         kind = DefectKind.COLD_GLAZING if shape.in_opening > 0.7 else DefectKind.MISSING_INSULATION
         return kind, 0.7
