@@ -160,6 +160,7 @@ class Database:
     def _mysql_engine(self, **options: Any) -> AsyncEngine:
         return create_async_engine(
             self.url,
+            hide_parameters=True,  # errors are logged, and parameters are personal data
             pool_size=POOL_SIZE,
             max_overflow=0,
             pool_timeout=POOL_WAIT_SECONDS,
@@ -172,6 +173,7 @@ class Database:
     def _sqlite_engine(self) -> AsyncEngine:
         engine = create_async_engine(
             self.url,
+            hide_parameters=True,
             connect_args={"timeout": POOL_WAIT_SECONDS, "isolation_level": None, "factory": _SqliteConnection},
             pool_timeout=POOL_WAIT_SECONDS,
         )

@@ -47,6 +47,7 @@ def configure_logs(service: str, level: str, log_format: Literal["json", "consol
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
+    logging.getLogger("asyncmy").setLevel(logging.ERROR)  # its warnings quote statements with their values
     for ours in ("contracts", "gateway", "services", "deploy", "__main__"):
         logging.getLogger(ours).setLevel(level.upper())
     structlog.contextvars.bind_contextvars(service=service)
