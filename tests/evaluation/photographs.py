@@ -72,7 +72,8 @@ def _evaluate(path: Path, name: str, label: dict[str, Any]) -> tuple[PictureRow,
             inside_f=None if inside is None else inside * 1.8 + 32,
             outside_f=None if outside is None else outside * 1.8 + 32,
         )
-        image = cv2.imread(str(analysis.image)) if analysis.image else np.zeros((10, 10, 3), np.uint8)
+        drawn = cv2.imread(str(analysis.image)) if analysis.image else None
+    image = np.zeros((10, 10, 3), np.uint8) if drawn is None else np.asarray(drawn, np.uint8)
     report = analysis.report
     printed = tuple(label["range"]) if "range" in label else None
     thermogram = read_thermogram(data, inside_c=inside, outside_c=outside, printed_range=printed)

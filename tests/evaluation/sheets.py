@@ -23,7 +23,7 @@ def write_sheets(outcomes: list[Outcome], cells: Path, out: Path) -> None:
     ):
         for number, at in enumerate(range(0, len(chosen), _PER_SHEET)):
             rows = [
-                cv2.imread(str(cells / f"{outcome.condition.name.lower()}-{outcome.seed}.jpg"))
+                np.asarray(cv2.imread(str(cells / f"{outcome.condition.name.lower()}-{outcome.seed}.jpg")), np.uint8)
                 for outcome in chosen[at : at + _PER_SHEET]
             ]
             while len(rows) % 2:

@@ -28,12 +28,11 @@ class Camera:
 
     def look(self, plane_image: Field, *, nearest: bool = False) -> Field:
         """A plane image as the sensor's grid sees it, without blur and noise."""
-        flags = cv2.INTER_NEAREST if nearest else cv2.INTER_AREA
         height, width = plane_image.shape[:2]
         shrink = max(width / self.size[0], height / self.size[1])
-        image = plane_image
+        image: Field = plane_image
         if not nearest and shrink > 1.5:  # the pixels of a coarse sensor average over what they see
-            image = cv2.GaussianBlur(plane_image, (0, 0), 0.35 * shrink)
+            image = np.asarray(cv2.GaussianBlur(plane_image, (0, 0), 0.35 * shrink), np.float32)
         flags = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
         warped = cv2.warpPerspective(image, self.homography, self.size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(warped, np.float32)
@@ -84,4 +83,4 @@ def pixel_areas(camera: Camera, plane_shape: tuple[int, int], point_area: float)
     y = (inverse[1, 0] * u + inverse[1, 1] * v + inverse[1, 2]) / w
     dx1, dy1 = x[1:, 1:] - x[:-1, :-1], y[1:, 1:] - y[:-1, :-1]
     dx2, dy2 = x[:-1, 1:] - x[1:, :-1], y[:-1, 1:] - y[1:, :-1]
-    return (0.5 * np.abs(dx1 * dy2 - dx2 * dy1) * point_area).astype(np.float32)
+    return np.asarray(0.5 * np.abs(dx1 * dy2 - dx2 * dy1) * point_area, np.float32)

@@ -88,7 +88,7 @@ def air_leak(rng: Rng, plane: Plane, house: House) -> Flaw | None:
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=0,
     )
-    ahead = jet_cooling(np.abs(distance).astype(np.float32), widths, speed)
+    ahead = jet_cooling(np.abs(distance).astype(np.float32), np.asarray(widths, np.float32), speed)
     behind = ahead * np.exp(-np.abs(distance) / 0.015) * 0.8
     taken = np.where(distance >= 0, ahead, behind).astype(np.float32)
     return _leak(plane, taken, float(area), house)

@@ -31,7 +31,9 @@ def _blank(plane: Plane) -> Field:
     return np.zeros(plane.shape, np.float32)
 
 
-def _painted(plane: Plane, colour: tuple[float, float, float], shade: Field | float = 1.0) -> NDArray[np.float32]:
+def _painted(
+    plane: Plane, colour: tuple[float, float, float], shade: NDArray[np.floating] | float = 1.0
+) -> NDArray[np.float32]:
     factor = np.broadcast_to(np.asarray(shade, np.float32), plane.shape)
     return np.asarray(factor[..., None] * np.array(colour, np.float32), np.float32)
 
@@ -207,7 +209,13 @@ def reflection(rng: Rng, plane: Plane, room: float) -> Distractor:
     blob = np.exp(-(((x - x0) / rng.uniform(0.08, 0.2)) ** 2) - ((y - y0) / rng.uniform(0.15, 0.4)) ** 2)
     warmth = (blob * rng.uniform(1.0, 3.0) * glass).astype(np.float32)
     return Distractor(
-        "reflection", False, np.zeros(plane.shape, bool), _blank(plane), warmth, None, 1 + 0.3 * blob * glass
+        "reflection",
+        False,
+        np.zeros(plane.shape, bool),
+        _blank(plane),
+        warmth,
+        None,
+        (1 + 0.3 * blob * glass).astype(np.float32),
     )
 
 

@@ -59,7 +59,7 @@ def heat_per_month(ua: float, degree_days_f: float) -> float:
 
 def index_of(conductance: Field, resistance: Field) -> Field:
     """Thermal index of a surface behind which ``conductance`` W/m²K leads outside."""
-    return np.clip(1 - conductance * resistance, 0.02, 1.0).astype(np.float32)
+    return np.asarray(np.clip(1 - conductance * resistance, 0.02, 1.0), np.float32)
 
 
 def jet_cooling(distance: Field, width: Field, speed: float) -> Field:
@@ -72,7 +72,8 @@ def jet_cooling(distance: Field, width: Field, speed: float) -> Field:
     effectiveness = 1 / np.sqrt(1 + cores)
     reach = 0.1 + 0.1 * np.sqrt(np.maximum(width, 0) / 0.001)
     effectiveness = effectiveness * np.exp(-distance / reach)
-    return _taken(effectiveness, speed / np.sqrt(1 + cores)) * np.clip(width / 0.00005, 0, 1)
+    cooled = _taken(effectiveness, speed / np.sqrt(1 + cores)) * np.clip(width / 0.00005, 0, 1)
+    return np.asarray(cooled, np.float32)
 
 
 def plume_cooling(distance: Field, across: Field, diameter: float, speed: float) -> Field:
@@ -84,6 +85,6 @@ def plume_cooling(distance: Field, across: Field, diameter: float, speed: float)
     return _taken(effectiveness * np.exp(-0.5 * (across / spread) ** 2), speed / (1 + cores))
 
 
-def _taken(effectiveness: Field, speed: Field) -> Field:
+def _taken(effectiveness: NDArray[np.floating], speed: NDArray[np.floating]) -> Field:
     convection = 4 + 6 * speed**0.8
-    return (effectiveness * convection / (convection + RADIATION)).astype(np.float32)
+    return np.asarray(effectiveness * convection / (convection + RADIATION), np.float32)

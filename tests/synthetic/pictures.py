@@ -85,17 +85,16 @@ def draw(
     width, height = size
     window = _window(layout, size)
     x0, y0, x1, y1 = window
-    shown = cv2.resize(
-        measured, (x1 - x0, y1 - y0), interpolation=cv2.INTER_CUBIC if rng.random() < 0.8 else cv2.INTER_NEAREST
-    )
+    enlarging = cv2.INTER_CUBIC if rng.random() < 0.8 else cv2.INTER_NEAREST
+    shown = np.asarray(cv2.resize(measured, (x1 - x0, y1 - y0), interpolation=enlarging), np.float32)
     colours = palettes.table(palette, rng)
-    thermal = colourise(np.asarray(shown, np.float32), scale, colours)
+    thermal = colourise(shown, scale, colours)
     covered = np.ones((height, width), bool)
     covered[y0:y1, x0:x1] = False
     background = np.repeat(cv2.resize(grey, size, interpolation=cv2.INTER_AREA)[..., None], 3, 2)
     if layout is Layout.ROUNDED:
         background[:] = rng.choice([0, 255, 30])
-    canvas = np.ascontiguousarray(background)
+    canvas: Picture = np.ascontiguousarray(background, np.uint8)
     if layout is Layout.HANDHELD and rng.random() < 0.3:  # edges of the photo are drawn into the thermal picture
         lens = cv2.GaussianBlur(grey, (0, 0), 0.004 * max(size)).astype(np.float32)
         edges = (grey.astype(np.float32) - lens) * rng.uniform(0.4, 0.9)
@@ -233,7 +232,7 @@ def colour_photo(
     # Grain is drawn small and enlarged: the same look, without millions of random numbers for a 12-megapixel photo.
     grain = rng.normal(0, 3, (min(size[1], 480), min(size[0], 640))).astype(np.float32)
     image = image * light[..., None] * warm * rng.uniform(0.8, 1.05) + cv2.resize(grain, size)[..., None]
-    return np.clip(image, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(image, 0, 255), np.uint8)
 
 
 def jpeg(picture: Picture, *, quality: int, orientation: int = 1, exif: bytes | None = None) -> bytes:
