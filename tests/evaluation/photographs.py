@@ -28,7 +28,6 @@ class PictureRow:
     """One real picture; temperatures in °C."""
 
     name: str
-    what: str
     defect: bool | None
     severity: Severity
     findings: tuple[DefectKind, ...]
@@ -89,7 +88,6 @@ def _evaluate(path: Path, name: str, label: dict[str, Any]) -> tuple[PictureRow,
         at_spot = bool(near[label["at"][1], label["at"][0]])
     row = PictureRow(
         name=name,
-        what=label["what"],
         defect=label.get("defect"),
         severity=report.leakSeverity,
         findings=tuple(finding.kind for finding in report.findings),

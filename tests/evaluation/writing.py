@@ -266,7 +266,7 @@ def _pictures(rows: list[PictureRow]) -> Iterable[str]:
         palette = f"{row.palette or 'raw values'}{', blended' if row.blended else ''}"
         truth = {True: "defect", False: "no leak", None: "unknown"}[row.defect]
         yield (
-            f"| {row.name} | {truth}: {row.what} | {row.severity} | {kinds} | {place} | {palette} "
+            f"| {row.name} | {truth} | {row.severity} | {kinds} | {place} | {palette} "
             f"| {row.explained:.2f} | {row.confidence:.2f} | {spot} | {raw} |"
         )
     yield ""
