@@ -470,7 +470,7 @@ def _above_radiator(mask: Mask, above_wall: Field) -> bool:
     columns = mask.any(axis=0)
     lowest = int(np.flatnonzero(mask.any(axis=1))[-1])
     hot = (above_wall > _HOT)[lowest:]
-    tall = hot.sum(axis=0) > 0.08 * mask.shape[0]
+    tall = hot.sum(axis=0) > 0.12 * mask.shape[0]
     return bool((tall & columns).sum() > 0.5 * columns.sum())
 
 

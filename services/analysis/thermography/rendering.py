@@ -149,8 +149,9 @@ def _with_marks(photo: Rgb, marks: Sequence[Mark]) -> Rgb:
     photo = photo.copy()
     height, width = photo.shape[:2]
     outlines = [np.round(np.array(mark.outline) * (width - 1, height - 1)).astype(np.int32) for mark in marks]
-    for thickness, colour in ((9, (0, 0, 0)), (4, (255, 255, 255))):
-        for outline in outlines:
+    for outline in outlines:
+        small = np.ptp(outline, axis=0).min() < 40  # a bold line would hide what it encloses
+        for thickness, colour in ((5 if small else 9, (0, 0, 0)), (2 if small else 4, (255, 255, 255))):
             cv2.polylines(photo, [outline], True, colour, thickness, cv2.LINE_AA)
     image = Image.fromarray(photo)
     draw = ImageDraw.Draw(image)
@@ -165,13 +166,14 @@ def _with_marks(photo: Rgb, marks: Sequence[Mark]) -> Rgb:
 def _free_place(
     outline: NDArray[np.int32], taken: Sequence[tuple[float, float]], size: tuple[int, int]
 ) -> tuple[float, float]:
-    """Where a number fits: on the outline, inside the photo, clear of the other numbers where possible."""
+    """Where a number fits: on or above the outline's top, inside the photo, clear of other numbers where possible."""
     radius = 26
+    lift = radius + 4 if np.ptp(outline, axis=0).max() < 300 else 0  # a number must not cover a small leak
     order = np.argsort(outline[:, 1], kind="stable")
     places = [
         (
             float(np.clip(outline[i, 0], radius, max(size[0] - radius, radius))),
-            float(np.clip(outline[i, 1], radius, max(size[1] - radius, radius))),
+            float(np.clip(outline[i, 1] - lift, radius, max(size[1] - radius, radius))),
         )
         for i in order
     ]
