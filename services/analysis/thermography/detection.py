@@ -60,7 +60,7 @@ _BEYOND_OUTSIDE = -0.15  # in summer: hotter than outside by a seventh of the di
 _HOT = 0.12  # above the wall: a radiator, not just warm air
 _KNOWN = (ScaleSource.RADIOMETRIC, ScaleSource.METADATA, ScaleSource.PRINTED)
 _PEAK_SHARE = 0.3  # of a region's depth that its outline includes
-_SMALLEST = 0.003  # share of the view
+_SMALLEST, _SMALLEST_PIECE = 0.003, 0.0015  # share of the view: of a cold place, and of each piece that is outlined
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,7 +383,7 @@ def _regions(missing: Field, pixels: int) -> list[Mask]:
         parts, cores, sizes, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
         for number in range(1, parts):
             mask = cores == number
-            if sizes[number, cv2.CC_STAT_AREA] >= _SMALLEST * pixels and float(missing[mask].max()) >= _STRONG:
+            if sizes[number, cv2.CC_STAT_AREA] >= _SMALLEST_PIECE * pixels and float(missing[mask].max()) >= _STRONG:
                 found.append(mask)
     return found
 
