@@ -453,8 +453,9 @@ def _kind(shape: Shape, part: TaskType | None, *, askew: bool) -> tuple[DefectKi
         return DefectKind.COLD_GLAZING, 0.4
     if shape.in_opening > 0.7 and shape.filled > 0.5 and shape.width > 0.25:
         return DefectKind.COLD_GLAZING, 0.7  # a plume is narrower
-    if shape.in_opening > 0.7 and shape.filled > 0.8 and shape.width > 0.08 and shape.variation < 0.25:
-        return DefectKind.COLD_GLAZING, 0.6  # a narrow pane
+    pane = shape.filled > 0.8 and shape.width > 0.08 and shape.variation < 0.25 and shape.evenness > 0.7
+    if shape.in_opening > 0.7 and pane:
+        return DefectKind.COLD_GLAZING, 0.6  # a narrow one
     if shape.width > 0.15 and shape.evenness > 0.72 and shape.filled > 0.6:
         kind = DefectKind.COLD_GLAZING if shape.in_opening > 0.7 else DefectKind.MISSING_INSULATION
         return kind, 0.7
