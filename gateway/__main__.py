@@ -14,8 +14,8 @@ async def _serve(stop: Stop) -> None:
     configure_logs(SERVICE, settings.log_level, settings.log_format)
     warn_of_legacy(settings.auth_mode)
     metrics = Metrics()
-    with served(metrics, settings.host, settings.metrics_port):
-        await serve(create_app(settings, metrics), bind(settings.host, settings.port), stop)
+    with bind(settings.host, settings.port) as sock, served(metrics, settings.host, settings.metrics_port):
+        await serve(create_app(settings, metrics), sock, stop)
 
 
 if __name__ == "__main__":

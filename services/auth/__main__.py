@@ -4,11 +4,10 @@ from services.auth.app import MIGRATIONS, SERVICE, create_app
 from services.auth.settings import AuthSettings
 from services.chassis.access import warn_of_legacy
 from services.chassis.command_line import Commands, command_line
-from services.chassis.database import Database
 from services.chassis.logs import configure_logs
 from services.chassis.messaging.rabbitmq import RabbitBroker
 from services.chassis.metrics import Metrics, served
-from services.chassis.migrations import migrate
+from services.chassis.migrations import migrate_alone
 from services.chassis.serving import Stop, bind
 from services.chassis.serving import serve as serve_app
 from services.chassis.settings import load
@@ -27,12 +26,7 @@ async def _serve(stop: Stop) -> None:
 async def _migrate() -> None:
     settings = load(AuthSettings)
     configure_logs(SERVICE, settings.log_level, settings.log_format)
-    database = Database(settings.sql_url)
-    try:
-        await database.start()
-        await migrate(database, SERVICE, MIGRATIONS)
-    finally:
-        await database.close()
+    await migrate_alone(settings.sql_url, SERVICE, MIGRATIONS)
 
 
 if __name__ == "__main__":

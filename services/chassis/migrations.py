@@ -68,3 +68,13 @@ async def _locked(database: Database) -> AsyncIterator[AsyncConnection]:
                 yield connection
         finally:
             await holder.execute(sa.text("SELECT RELEASE_LOCK(:name)"), {"name": name})
+
+
+async def migrate_alone(sql_url: str, service: str, folder: Path) -> None:
+    """The same for a process that does nothing else: wait for the database, migrate, disconnect."""
+    database = Database(sql_url)
+    try:
+        await database.start()
+        await migrate(database, service, folder)
+    finally:
+        await database.close()

@@ -3,12 +3,11 @@
 from contracts.topology import TASKS_PROFILES, TASKS_RESULTS
 from services.chassis.access import warn_of_legacy
 from services.chassis.command_line import Commands, command_line
-from services.chassis.database import Database
 from services.chassis.logs import configure_logs
 from services.chassis.messaging.broker import Broker
 from services.chassis.messaging.rabbitmq import RabbitBroker
 from services.chassis.metrics import Metrics, served
-from services.chassis.migrations import migrate
+from services.chassis.migrations import migrate_alone
 from services.chassis.serving import Stop, bind
 from services.chassis.serving import serve as serve_app
 from services.chassis.settings import load
@@ -28,19 +27,14 @@ async def _serve(stop: Stop) -> None:
         lambda: RabbitBroker(settings.rabbitmq_url, metrics, SERVICE),
         lambda: GridFSPhotos(settings.mongo_url),
     )
-    with served(metrics, settings.host, settings.metrics_port):
-        await serve_app(app, bind(settings.host, settings.port), stop)
+    with bind(settings.host, settings.port) as sock, served(metrics, settings.host, settings.metrics_port):
+        await serve_app(app, sock, stop)
 
 
 async def _migrate() -> None:
     settings = load(TasksSettings)
     configure_logs(SERVICE, settings.log_level, settings.log_format)
-    database = Database(settings.sql_url)
-    try:
-        await database.start()
-        await migrate(database, SERVICE, MIGRATIONS)
-    finally:
-        await database.close()
+    await migrate_alone(settings.sql_url, SERVICE, MIGRATIONS)
 
 
 def _broker() -> Broker:
