@@ -190,7 +190,9 @@ def _turned_like(celsius: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArra
         turned = np.ascontiguousarray(np.rot90(celsius, quarters))
         seen = cv2.resize(turned, (64, 64), interpolation=cv2.INTER_AREA).ravel()
         both = seen.std() > 0 and drawn.std() > 0
-        likeness.append(float(np.corrcoef(seen, drawn.ravel())[0, 1]) if both else 0.0)
+        alike = float(np.corrcoef(seen, drawn.ravel())[0, 1]) if both else 0.0
+        # Grey may be drawn either way round: dark where it is warm is as good a likeness.
+        likeness.append(abs(alike) if layout.palette in palettes.grey() else alike)
     same_way = (celsius.shape[0] > celsius.shape[1]) == (rgb.shape[0] > rgb.shape[1])
     straight, across = (0, 2), (1, 3)
     candidates = straight if same_way else across

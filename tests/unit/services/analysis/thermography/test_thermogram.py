@@ -66,6 +66,17 @@ def test_raw_values_are_turned_like_the_picture_beside_them(quarters):
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("quarters", range(4))
+def test_raw_values_are_turned_like_a_picture_that_is_dark_where_it_is_warm(quarters):
+    place = scene(80, 60)
+    place[:20, :30] = 0.9  # nothing like itself upside down
+    raw = (11_000 + 3_000 * place).astype(np.uint16)
+    grey = np.clip(255 - 250 * cv2.resize(place, (320, 240)), 0, 255).astype(np.uint8)
+    shown = np.ascontiguousarray(np.rot90(np.repeat(grey[..., None], 3, 2), quarters))
+    found = read(rjpeg(raw, picture=shown)).temperature
+    np.testing.assert_array_equal(found, np.rot90(read(rjpeg(raw)).temperature, quarters))
+
+
 def test_a_damaged_calibration_falls_back_to_the_colours_and_says_so():
     place = scene(160, 120)
     data = rjpeg((11_000 + 3_000 * place).astype(np.uint16), Camera(planck_r1=0.0), picture=drawn(scene(320, 240)))
