@@ -59,6 +59,7 @@ _COLDEST_ROOM = 14.0  # °C, of most of a view where nobody says how warm the ro
 _BEYOND_OUTSIDE = -0.15  # in summer: hotter than outside by a seventh of the difference
 _HOT = 0.12  # above the wall: a radiator, not just warm air
 _KNOWN = (ScaleSource.RADIOMETRIC, ScaleSource.METADATA, ScaleSource.PRINTED)
+_STRONG_UNSCALED = 0.15  # where the scale is estimated: it may be half as wide again as it is
 _PEAK_SHARE = 0.3  # of a region's depth that its outline includes
 _SMALLEST, _SMALLEST_PIECE = 0.003, 0.0015  # share of the view: of a cold place, and of each piece that is outlined
 
@@ -135,8 +136,11 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
         expected = wall
     missing = np.where(valid, np.maximum(expected - index, 0.0), 0.0).astype(np.float32)
     regions, reasons = [], []
-    for mask in _regions(missing, int(valid.sum())):
+    strong = _STRONG if thermogram.scale in _KNOWN else _STRONG_UNSCALED
+    for mask in _regions(missing, int(valid.sum()), strong):
         shape = _shape(mask, missing, opening, metres)
+        if thermogram.scale not in _KNOWN and shape.filled < 0.25 and shape.reach > 0.9:
+            continue  # studs and corners all over the view: a sound wall whose own unevenness fills the palette
         kind, sure = _kind(shape, part, askew=askew)
         lost = missing
         window = part in (None, TaskType.WALL) and shape.evenness > 0.6 and _above_radiator(mask, index - wall)
@@ -368,7 +372,7 @@ def _metres_per_pixel(shape: tuple[int, int], opening: Box | None, part: TaskTyp
     return float(np.sqrt(opening_area(part) / ((x1 - x0) * (y1 - y0))))
 
 
-def _regions(missing: Field, pixels: int) -> list[Mask]:
+def _regions(missing: Field, pixels: int, strong: float) -> list[Mask]:
     """Connected regions with a strong part, outlined at a share of their own depth."""
     found = []
     count, labels, stats, _ = cv2.connectedComponentsWithStats((missing > _WEAK).astype(np.uint8), connectivity=8)
@@ -377,13 +381,13 @@ def _regions(missing: Field, pixels: int) -> list[Mask]:
             continue
         blob = labels == label
         peak = float(np.quantile(missing[blob], 0.98))
-        if peak < _STRONG:
+        if peak < strong:
             continue
         core = (blob & (missing >= max(_WEAK, _PEAK_SHARE * peak))).astype(np.uint8)
         parts, cores, sizes, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
         for number in range(1, parts):
             mask = cores == number
-            if sizes[number, cv2.CC_STAT_AREA] >= _SMALLEST_PIECE * pixels and float(missing[mask].max()) >= _STRONG:
+            if sizes[number, cv2.CC_STAT_AREA] >= _SMALLEST_PIECE * pixels and float(missing[mask].max()) >= strong:
                 found.append(mask)
     return found
 
@@ -453,7 +457,8 @@ def _kind(shape: Shape, part: TaskType | None, *, askew: bool) -> tuple[DefectKi
         return DefectKind.COLD_GLAZING, 0.4
     if shape.in_opening > 0.7 and shape.filled > 0.5 and shape.width > 0.25:
         return DefectKind.COLD_GLAZING, 0.7  # a plume is narrower
-    pane = shape.filled > 0.8 and shape.width > 0.08 and shape.variation < 0.25 and shape.evenness > 0.7
+    broad = shape.width > 0.1 or (shape.width > 0.08 and shape.evenness > 0.7)
+    pane = broad and shape.filled > 0.8 and shape.variation < 0.25
     if shape.in_opening > 0.7 and pane:
         return DefectKind.COLD_GLAZING, 0.6  # a narrow one
     if shape.width > 0.15 and shape.evenness > 0.72 and shape.filled > 0.6:
