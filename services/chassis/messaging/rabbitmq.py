@@ -7,7 +7,7 @@ that meets a lost connection would wait for its return without a bound, hence th
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 
 import aio_pika
@@ -44,6 +44,7 @@ PUBLISH_SECONDS = 10
 CONNECT_SECONDS = 5
 PING_SECONDS = 2
 HEARTBEAT_SECONDS = 10
+GOODBYE_SECONDS = 1  # for each step of a stop that waits for the server: a frozen one must not hold us up
 # A message that kills its consumer each time ends as a dead letter after this many deliveries. Generous, because a
 # crash also counts against the neighbours that the same consumer held.
 DELIVERY_LIMIT = 20
@@ -54,6 +55,17 @@ _FAILURES = "x-failures"
 _REASON = "x-reason"
 
 CONNECTION_ERRORS: tuple[type[Exception], ...] = (AMQPError, OSError, TimeoutError, ChannelInvalidStateError)
+
+
+async def _all_ended(farewells: Iterable[Awaitable[object]]) -> None:
+    """Wait for all of them at once, for GOODBYE_SECONDS; a server that is gone or silent is left as it is."""
+
+    async def ended(farewell: Awaitable[object]) -> None:
+        with contextlib.suppress(*CONNECTION_ERRORS):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await farewell
+
+    await asyncio.gather(*map(ended, farewells))
 
 
 @dataclass(slots=True)
@@ -260,10 +272,7 @@ class RabbitBroker:
 
     async def drain(self, seconds: float) -> None:
         """Take no more deliveries, let handlers finish for ``seconds``, then give the rest back."""
-        for _, queue, tag in self._consumers:
-            with contextlib.suppress(*CONNECTION_ERRORS):
-                async with asyncio.timeout(1):
-                    await queue.cancel(tag)
+        await _all_ended(queue.cancel(tag) for _, queue, tag in self._consumers)
         self._consumers.clear()
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=seconds)
@@ -271,15 +280,11 @@ class RabbitBroker:
         for task in rest:
             task.cancel()
         if rest:
-            await asyncio.wait(rest, timeout=2)
+            await asyncio.wait(rest, timeout=GOODBYE_SECONDS)
 
     async def close(self) -> None:
         """Disconnect both connections."""
-        for connection in (self._consuming, self._publishing):
-            if connection is not None:
-                with contextlib.suppress(*CONNECTION_ERRORS):
-                    async with asyncio.timeout(2):
-                        await connection.close()
+        await _all_ended(connection.close() for connection in (self._consuming, self._publishing) if connection)
         self._channel = self._exchange = self._publishing = self._consuming = None
 
     async def ping(self) -> None:

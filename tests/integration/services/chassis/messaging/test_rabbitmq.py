@@ -147,6 +147,20 @@ async def test_a_publish_into_silence_is_refused_in_time(
         proxy.heal()
 
 
+async def test_a_silent_server_does_not_hold_up_a_stop(proxy: Proxy, rabbitmq_url: str) -> None:
+    async def handle(data: AnalysisStarted) -> None:
+        raise AssertionError(data)
+
+    async with started(through(proxy, rabbitmq_url)) as broker:
+        for _ in range(3):
+            await broker.subscribe(WORK, {AnalysisStarted: handle}, concurrency=1)
+        proxy.silence()
+        async with asyncio.timeout(5):  # of the 10 seconds in which a process has to stop
+            await broker.drain(0)
+            await broker.close()
+        proxy.heal()
+
+
 async def test_a_silent_link_is_noticed_by_heartbeats_and_replaced(
     proxy: Proxy, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
