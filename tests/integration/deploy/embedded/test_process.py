@@ -57,6 +57,20 @@ class Process:
 
 Start = Callable[..., Process]
 
+# Stops at the first import that takes its time.
+IMPORTING = """
+import runpy, sys, time
+
+class Slow:
+    def find_spec(self, name, path, target=None):
+        if name == "deploy.embedded.process":
+            print("importing", flush=True)
+            time.sleep(60)
+
+sys.meta_path.insert(0, Slow())
+runpy.run_module("deploy.embedded", run_name="__main__")
+"""
+
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as sock:

@@ -1,0 +1,46 @@
+"""The whole backend in this process, until Ctrl-C."""
+
+import os
+import sys
+
+from deploy.embedded.backend import backend
+from deploy.embedded.settings import EmbeddedSettings
+from services.chassis.access import warn_of_legacy
+from services.chassis.logs import configure_logs
+from services.chassis.metrics import Metrics, served
+from services.chassis.serving import Stop, bind, listening, run
+from services.chassis.settings import load
+
+READY = """
+Home energy audit is ready at {url}   (data: {data}, AUTH_MODE={mode}; Ctrl-C stops it)
+
+Try:
+  open {url}/docs
+  curl {url}/readyz
+{sign_in}  make demo            (in another terminal: a photo pair, from upload to report)
+"""
+SIGN_IN = """\
+  curl {url}/dev/token -H 'Content-Type: application/json' -d '{{"email":"me@example.com"}}'
+"""
+
+
+async def _main(stop: Stop) -> None:
+    os.umask(0o077)  # whatever is kept is for its owner alone
+    settings = load(EmbeddedSettings)
+    configure_logs("embedded", settings.log_level, settings.log_format)
+    metrics = Metrics()
+    sock = bind(settings.host, settings.port)
+    url = f"http://{settings.host if ':' not in settings.host else f'[{settings.host}]'}:{settings.port}"
+    with sock, served(metrics, settings.host, settings.metrics_port):
+        async with backend(settings, metrics) as app, listening(app, sock):
+            sign_in = "" if settings.google_client_ids else SIGN_IN.format(url=url)
+            warn_of_legacy(settings.mode)
+            sys.stdout.write(READY.format(url=url, data=settings.data_dir, mode=settings.mode, sign_in=sign_in))
+            sys.stdout.flush()
+            await stop.wait()
+            sys.stdout.write("Stopping.\n")
+
+
+def main() -> None:
+    """Run it."""
+    run(_main)
