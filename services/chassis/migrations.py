@@ -1,6 +1,6 @@
 """Schema migrations (alembic), run at start under a lock, so that replicas that start together do it once.
 
-A service keeps its revisions in ``<service>/migrations/versions`` and its progress in a table of its own name, so
+A service keeps its revisions in ``<service>/migrations`` and its progress in a table of its own name, so
 that services may share one database.
 """
 
