@@ -29,6 +29,8 @@ USER = "demo@example.com"
 START_SECONDS = 60.0
 JOB_SECONDS = 45.0  # as long as the app waits
 TIMEOUT = aiohttp.ClientTimeout(total=20)  # as long as the app waits for one answer
+# What may be meant for a backend that runs beside this one; an empty variable counts as unset.
+UNSET = {"GOOGLE_CLIENT_IDS": "", "METRICS_PORT": "", "AUTH_MODE": ""}
 TASK = (
     '{{"id":"{id}","title":"Living room window","photoPaths":["media/{id}/obs0_rgb.jpg","media/{id}/obs0_thermal.jpg"],'
     '"createdAt":"2026-01-15T17:12:15.011967","type":"window","state":"draft","decision":null,"closedResult":null,'
@@ -41,7 +43,7 @@ class DemoError(Exception):
 
 
 @asynccontextmanager
-async def _backend(data: str) -> AsyncIterator[str]:
+async def _backend(data: str) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -49,21 +51,23 @@ async def _backend(data: str) -> AsyncIterator[str]:
         sys.executable,
         "-m",
         "deploy.embedded",
-        env={**os.environ, "HOST": "127.0.0.1", "PORT": str(port), "DATA_DIR": data},
+        env={**os.environ, "HOST": "127.0.0.1", "PORT": str(port), "DATA_DIR": data, **UNSET},
         stdout=asyncio.subprocess.DEVNULL,
         cwd=Path(__file__).parents[2],
     )
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", process
     finally:
         if process.returncode is None:
             process.terminate()
         await process.wait()
 
 
-async def _ready(http: aiohttp.ClientSession, url: str) -> None:
+async def _ready(http: aiohttp.ClientSession, url: str, process: asyncio.subprocess.Process) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
+        if process.returncode is not None:
+            raise DemoError("the backend did not start; it has said why")
         try:
             async with http.get(f"{url}/readyz") as answer:
                 if answer.status == 200:
@@ -140,12 +144,12 @@ def _print(console: Console, report: dict[str, Any]) -> None:
 
 async def _demo(console: Console) -> None:
     with tempfile.TemporaryDirectory(prefix="home-energy-audit-demo-") as data:
-        async with _backend(data) as url, aiohttp.ClientSession(timeout=TIMEOUT) as http:
+        async with _backend(data) as (url, process), aiohttp.ClientSession(timeout=TIMEOUT) as http:
             with Progress(
                 SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True
             ) as progress:
                 starting = progress.add_task("starting a backend", total=None)
-                await _ready(http, url)
+                await _ready(http, url, process)
                 progress.remove_task(starting)
                 job = await _submit(http, url)
                 state = await _followed(http, url, job, progress)

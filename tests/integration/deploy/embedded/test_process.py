@@ -245,6 +245,22 @@ def test_it_stops_in_good_order_while_a_job_is_processed(start: Start, data: Pat
     assert App(again.url, EMAIL).wait(job)["status"] == "done"
 
 
+def test_a_ctrl_c_while_modules_are_imported_is_no_traceback() -> None:
+    process = subprocess.Popen(  # noqa: S603 - our own module
+        [sys.executable, "-c", IMPORTING],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30)[0] == ""
+    assert process.returncode == -signal.SIGINT
+
+
 def test_ctrl_c_during_the_start_ends_it_without_a_traceback(start: Start, data: Path) -> None:
     process = start(ready=False)
     process.wait_until((data / "lock").exists)
