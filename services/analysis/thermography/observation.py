@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from contracts.events import TaskType
 from contracts.reports import DefectKind, Severity
 from services.analysis.thermography.conditions import Conditions
@@ -95,7 +93,10 @@ def heat_losses(regions: Sequence[Region], part: TaskType | None) -> tuple[HeatL
 def _refusal(thermogram: Thermogram) -> str | None:
     """Why a picture's colours are not to be read as temperatures at all, or None."""
     if thermogram.blended:
-        return "The false colours are mixed with an ordinary photo: please switch off blending (MSX, fusion) and retake it."
+        return (
+            "The false colours are mixed with an ordinary photo: "
+            "please switch off blending (MSX, fusion) and retake it."
+        )
     if thermogram.palette_confidence < _LEAST_PALETTE:
         return "The photo's colours are none of the palettes that we know: please choose iron, rainbow or grey."
     return None

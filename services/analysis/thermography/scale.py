@@ -1,7 +1,7 @@
 """The temperature scale of a false-colour photo that does not tell it, estimated from what is in view.
 
 Colours give the order of temperatures, not their size. Two things are needed: which colour is the wall, and how many
-degrees the palette spans. The wall is what the rim of the photo shows most; its temperature follows from the typed ones.
+degrees the palette spans. The wall is what the rim of the photo shows most; its temperature follows from those typed.
 The span is the weighted mean (of logarithms) of up to three rough estimates, each with its own scatter:
 
 * a wall's own surface varies by three quarters of a degree or so, whatever the camera does;

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[4]
 
 def demo(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     """The demo, run in ``folder``, where it leaves the report image."""
-    return subprocess.run(  # noqa: S603 - our own module
+    return subprocess.run(
         [sys.executable, "-m", "deploy.embedded.demo"],
         cwd=folder,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "ANALYZER": "mock", "MOCK_SECONDS": "0", **settings},
