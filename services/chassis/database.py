@@ -225,6 +225,10 @@ class Database:
     async def _reach_server(self) -> None:
         try:
             await self.ping()
+        except TypeError:  # of the driver's connect(): options of other drivers
+            raise StartupError(
+                f"SQL_URL: the driver does not know one of its options: {', '.join(sorted(self.url.query))}."
+            ) from None
         except OperationalError as error:
             number = _error_number(error)
             if number == _UNKNOWN_DATABASE:

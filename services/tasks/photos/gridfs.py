@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Collection
 from datetime import UTC, datetime
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import structlog
 from bson import ObjectId
@@ -113,7 +112,7 @@ class GridFSPhotos:
     """A :class:`~services.tasks.photos.store.PhotoStore` in GridFS."""
 
     def __init__(self, mongo_url: str) -> None:
-        if urlsplit(mongo_url).scheme not in ("mongodb", "mongodb+srv"):
+        if not mongo_url.startswith(("mongodb://", "mongodb+srv://")):
             raise StartupError("MONGO_URL: must start with mongodb:// or mongodb+srv://.")
         try:
             self._client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
@@ -126,8 +125,11 @@ class GridFSPhotos:
                 tz_aware=True,
             )
             database = self._client.get_default_database(DEFAULT_DATABASE)
-        except (ConfigurationError, InvalidURI, ValueError) as error:
-            raise StartupError(f"MONGO_URL: {error}.") from None
+        except (ConfigurationError, InvalidURI, ValueError):  # their messages may repeat parts of a password
+            raise StartupError(
+                "MONGO_URL: not a MongoDB URL; write mongodb://user:password@host:27017/database, with special "
+                "characters of the user and the password percent-encoded."
+            ) from None
         # An acknowledged photo has reached the journal of a majority: it survives a kill of the server.
         durable = WriteConcern(w="majority", j=True, wtimeout=SERVER_SECONDS * 1000)
         self.files: AsyncIOMotorCollection[Document] = database["fs.files"].with_options(write_concern=durable)

@@ -49,6 +49,14 @@ def test_any_other_url_ends_the_start_without_repeating_it(text: str) -> None:
     assert refusal.value.__cause__ is None
 
 
+async def test_an_option_of_another_driver_ends_the_start_with_its_name() -> None:
+    database = Database("mysql+pymysql://u:hunter2@127.0.0.1:1/app?ssl_disabled=hunter2")
+    with pytest.raises(StartupError, match=r"^SQL_URL: .*ssl_disabled\.$") as refusal:
+        await database.start()
+    await database.close()
+    assert "hunter2" not in str(refusal.value)
+
+
 async def test_the_folder_of_a_database_is_made(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/a/b/data.sqlite3")
     await database.start()
