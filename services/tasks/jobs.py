@@ -20,4 +20,3 @@ UNFINISHED = (JobState.QUEUED, JobState.PROCESSING)
 
 REPLACED = "A newer submission of this task has replaced this one."
 OVERDUE = "The analysis took too long and was given up. Please submit the photos again."
-FAILED = "The analysis failed. Please submit the photos again."
