@@ -34,9 +34,9 @@ _ANY = {
     "503": ("A service is briefly unavailable", ("Retry-After",)),
     "504": ("A service took too long to answer", ()),
 }
-_WITH_BODY = {"408": ("The body came too slowly", ()), "413": ("The body is too large", ())}
-_WITH_TOKEN = {
-    "400": ("The request cannot be understood", ()),
+_UNDERSTOOD = {"400": ("The request cannot be understood", ())}
+_WITH_BODY = _UNDERSTOOD | {"408": ("The body came too slowly", ()), "413": ("The body is too large", ())}
+_WITH_TOKEN = _UNDERSTOOD | {
     "401": ("No good token", ("WWW-Authenticate",)),
 }
 _HEADERS = {

@@ -43,9 +43,15 @@ _SUBMISSION_FORM = {
                     "type": "object",
                     "required": ["uid", "task_json"],
                     "properties": {
-                        "uid": {"type": "string", "description": "whose task it is: the account's e-mail address"},
+                        "uid": {
+                            "type": "string",
+                            "minLength": 1,
+                            "maxLength": 255,
+                            "description": "whose task it is: the account's e-mail address",
+                        },
                         "task_json": {
                             "type": "string",
+                            "minLength": 1,
                             "description": "the task as JSON; temperatures are strings in °F",
                             "examples": [
                                 '{"id":"824389a5-6a5e-4b0c-9a53-0f7d5c1f2e11","title":"North window","type":"window",'
