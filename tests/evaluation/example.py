@@ -14,7 +14,7 @@ from PIL import Image
 from tests.evaluation.outcome import analyse_files
 from tests.synthetic import make_scene
 
-EXAMPLE_SEED = 1097
+EXAMPLE_SEED = 25
 FOLDER = Path("docs/pictures")
 MOST_BYTES = 200_000
 _HEIGHT_PX = 640

@@ -256,6 +256,9 @@ def _pictures(rows: list[PictureRow]) -> Iterable[str]:
         yield "Skipped: no folder of real pictures was given (`--pictures` or `THERMAL_PICTURES`)."
         yield ""
         return
+    yield "These pictures were at hand while the analysis was made: they do not test it on the unseen, as the seeds do."
+    yield "A defect whose place is not known counts as flagged when anything is found."
+    yield ""
     yield "| picture | shows | said | findings | at spot | palette | explained | confidence | spot error | to flyr |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
     for row in rows:
