@@ -27,7 +27,11 @@ UNREAD_SECONDS = 30  # a client that takes nothing of its answer for so long is 
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening address, or a :class:`StartupError` that says why not. Port 0 picks a free one."""
+    """An address to listen on, or a :class:`StartupError` that says why not. Port 0 picks a free one.
+
+    Until :func:`listening`, connections are refused: whoever comes while we wait for a server of ours can go to
+    another replica, or be told at once, instead of waiting with us.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -35,14 +39,17 @@ def bind(host: str, port: int) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
     try:
         sock.bind((host, port))
-        sock.listen(BACKLOG)  # until then another process could bind it too; who connects early waits for the start
     except OSError as error:
         sock.close()
-        if error.errno == errno.EADDRINUSE:
-            raise StartupError(f"Port {port} on {host} is taken. Choose another: PORT=<number>.") from None
-        raise StartupError(f"Cannot listen on {host}:{port}: {error.strerror}. Set HOST and PORT.") from None
+        raise _refused(host, port, error) from None
     sock.setblocking(False)
     return sock
+
+
+def _refused(host: str, port: int, error: OSError) -> StartupError:
+    if error.errno == errno.EADDRINUSE:
+        return StartupError(f"Port {port} on {host} is taken. Choose another: PORT=<number>.")
+    return StartupError(f"Cannot listen on {host}:{port}: {error.strerror}. Set HOST and PORT.")
 
 
 @asynccontextmanager
@@ -72,7 +79,14 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def listening(app: ASGIApp, sock: socket.socket) -> AsyncIterator[None]:
-    """Serve ``app`` on ``sock`` while the context lasts; on leaving, finish requests for up to GRACE_SECONDS."""
+    """Serve ``app`` on ``sock`` while the context lasts; on leaving, finish requests for up to GRACE_SECONDS.
+
+    Raises :class:`StartupError` when another process that had bound the same address was faster.
+    """
+    try:
+        sock.listen(BACKLOG)
+    except OSError as error:
+        raise _refused(*sock.getsockname()[:2], error) from None
     config = uvicorn.Config(
         app,
         http=BoundedProtocol,

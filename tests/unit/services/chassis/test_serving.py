@@ -10,8 +10,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from starlette.types import Receive, Scope, Send
 
-from services.chassis.serving import UNREAD_SECONDS, bind
+from services.chassis.serving import UNREAD_SECONDS, bind, listening
 from services.chassis.startup import StartupError
 
 
@@ -37,9 +38,21 @@ def test_a_client_that_takes_nothing_of_its_answer_is_cut_off_by_the_kernel():
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == UNREAD_SECONDS * 1000
 
 
-def test_a_port_is_ours_from_the_moment_it_is_bound():
-    with bind("127.0.0.1", 0) as ours, pytest.raises(StartupError, match="is taken"):
-        bind(*ours.getsockname())
+def test_before_the_start_is_over_connections_are_refused():
+    with bind("127.0.0.1", 0) as sock, pytest.raises(ConnectionRefusedError):
+        socket.create_connection(sock.getsockname())
+
+
+async def test_of_two_processes_that_start_on_one_port_the_slower_is_told():
+    with bind("127.0.0.1", 0) as faster, bind(*faster.getsockname()) as slower:
+        async with listening(nothing, faster):
+            with pytest.raises(StartupError, match="is taken"):
+                async with listening(nothing, slower):
+                    pass
+
+
+async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """An app that nobody asks."""
 
 
 PROGRAM = """
