@@ -1,5 +1,7 @@
 """``python -m gateway``: serve until SIGTERM or Ctrl-C."""
 
+from argparse import ArgumentParser
+
 from gateway.app import SERVICE, create_app
 from gateway.settings import GatewaySettings
 from services.chassis.access import warn_of_legacy
@@ -19,4 +21,5 @@ async def _serve(stop: Stop) -> None:
 
 
 if __name__ == "__main__":
+    ArgumentParser(prog="python -m gateway", description="Serves the public API until SIGTERM or Ctrl-C.").parse_args()
     run(_serve)

@@ -22,7 +22,7 @@ from services.chassis.problems import install_problems
 from services.chassis.requests import RequestScope
 
 SERVICE = "analysis"
-MOCK_CONCURRENCY = 32  # the mock only waits
+MOCK_CONCURRENCY = 8  # the mock only waits, but photos lie in its scratch folder meanwhile
 DRAIN_SECONDS = 2.0
 
 

@@ -95,7 +95,7 @@ def _dead_letters(make_broker: Callable[[], Broker], queues: Sequence[Subscripti
                 for letter in await broker.dead_letters(subscription, limit):
                     line = {"queue": subscription.queue, **asdict(letter)}
                     if not bodies:
-                        del line["body"]
+                        del line["body"], line["subject"]  # a profile's subject is an e-mail address
                     typer.echo(json.dumps(line))
 
         with_broker(action)

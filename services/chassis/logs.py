@@ -47,6 +47,8 @@ def configure_logs(service: str, level: str, log_format: Literal["json", "consol
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
+    # Its warnings are about what a client asked for (an upgrade to WebSocket), and any client could fill the log.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
     logging.getLogger("asyncmy").setLevel(logging.ERROR)  # its warnings quote statements with their values
     for ours in ("contracts", "gateway", "services", "deploy", "__main__"):
         logging.getLogger(ours).setLevel(level.upper())

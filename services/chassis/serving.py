@@ -20,7 +20,7 @@ from services.chassis.startup import StartupError
 
 log = structlog.get_logger(__name__)
 
-GRACE_SECONDS = 4  # for requests under way at a stop; the broker's drain and the databases have the rest of 10 s
+GRACE_SECONDS = 3  # for requests under way at a stop; the broker's drain and the databases have the rest of 10 s
 KEEP_ALIVE_SECONDS = 75  # longer than the gateway keeps an idle connection, so that it never meets a closed one
 BACKLOG = 2048
 UNREAD_SECONDS = 30  # a client that takes nothing of its answer for so long is cut off
@@ -86,7 +86,8 @@ async def listening(app: ASGIApp, sock: socket.socket) -> AsyncIterator[None]:
     try:
         sock.listen(BACKLOG)
     except OSError as error:
-        raise _refused(*sock.getsockname()[:2], error) from None
+        host, port = sock.getsockname()[:2]
+        raise _refused(host, port, error) from None
     config = uvicorn.Config(
         app,
         http=BoundedProtocol,

@@ -72,10 +72,13 @@ def load(settings: type[S], **values: Any) -> S:
         _refuse(error)
 
 
+_REASONS = {"missing": "is not set", "too_short": "names nothing"}  # where the library's words help nobody
+
+
 def _refuse(error: ValidationError) -> NoReturn:
     lines = []
     for fault in error.errors(include_input=False, include_url=False):
         name = str(fault["loc"][0]).upper() if fault["loc"] else "settings"
-        reason = "is not set" if fault["type"] == "missing" else fault["msg"].removeprefix("Value error, ")
+        reason = _REASONS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
         lines.append(f"{name}: {reason[0].lower() + reason[1:]}")
     raise StartupError("Wrong settings. " + "; ".join(lines) + ".") from None
