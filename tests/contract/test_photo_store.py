@@ -457,7 +457,9 @@ def test_a_wrong_address_ends_the_start_in_a_clear_line(url: str) -> None:
 
 
 async def test_a_refused_password_ends_the_start_in_a_clear_line(mongo_url: str) -> None:
-    store = GridFSPhotos(mongo_url.replace("only-for-tests", "wrong"))
+    # A server without authorisation lets everybody in, but refuses a user that it does not know, too.
+    host, _, path = mongo_url.removeprefix("mongodb://").rpartition("@")[2].partition("/")
+    store = GridFSPhotos(f"mongodb://nobody:wrong@{host}/{path}")
     with pytest.raises(StartupError, match="MongoDB refuses this user, password or database"):
         await store.start()
     await store.close()
