@@ -12,6 +12,7 @@ import secrets
 import time
 import urllib.error
 import urllib.request
+from abc import ABC, abstractmethod
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -78,7 +79,7 @@ def run_apart(make: Callable[[], Awaitable[T]]) -> T:
 
 
 @dataclass
-class Server:
+class Server(ABC):
     """A server under test: in ``container``, or somebody else's when that is None."""
 
     given: str | None
@@ -105,9 +106,9 @@ class Server:
         self.wrapped.start()
         self.wait()
 
+    @abstractmethod
     def wait(self) -> None:
         """Return when it serves clients."""
-        raise NotImplementedError
 
     def _wait_until(self, ready: Callable[[], object], errors: tuple[type[Exception], ...]) -> None:
         end = time.monotonic() + START_SECONDS
