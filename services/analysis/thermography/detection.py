@@ -60,6 +60,8 @@ _BEYOND_OUTSIDE = -0.15  # in summer: hotter than outside by a seventh of the di
 _HOT = 0.12  # above the wall: a radiator, not just warm air
 _KNOWN = (ScaleSource.RADIOMETRIC, ScaleSource.METADATA, ScaleSource.PRINTED)
 _STRONG_UNSCALED = 0.15  # where the scale is estimated: it may be half as wide again as it is
+_WIDEST_CRACK = 0.25  # m, across; a region within an opening that is wider and hollow runs around something
+_RIM_DEPTH = 0.16  # missing index up to which such a ring is the rim of a sound pane
 _PEAK_SHARE = 0.3  # of a region's depth that its outline includes
 _SMALLEST, _SMALLEST_PIECE = 0.003, 0.0015  # share of the view: of a cold place, and of each piece that is outlined
 
@@ -141,6 +143,8 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
         shape = _shape(mask, missing, opening, metres)
         if thermogram.scale not in _KNOWN and shape.filled < 0.25 and shape.reach > 0.9:
             continue  # studs and corners all over the view: a sound wall whose own unevenness fills the palette
+        if _is_rim(mask, shape, missing):
+            continue  # as it is around every sound pane
         kind, sure = _kind(shape, part, askew=askew)
         lost = missing
         window = part in (None, TaskType.WALL) and shape.evenness > 0.6 and _above_radiator(mask, index - wall)
@@ -469,6 +473,15 @@ def _kind(shape: Shape, part: TaskType | None, *, askew: bool) -> tuple[DefectKi
     if shape.width > 0.3 and shape.in_opening < 0.5 and shape.evenness > 0.6:
         return DefectKind.MISSING_INSULATION, 0.5
     return DefectKind.AIR_LEAK, 0.6
+
+
+def _is_rim(mask: Mask, shape: Shape, missing: Field) -> bool:
+    """Whether a region is the shallow rim of a sound pane: it runs around one, hollow and nowhere deep.
+
+    A pane's spacer and the frame's shadow are a little colder than either; a leak that runs as far has a deep place.
+    """
+    hollow = shape.in_opening > 0.7 and shape.filled <= 0.5 and shape.width > _WIDEST_CRACK
+    return hollow and float(np.quantile(missing[mask], 0.9)) <= _RIM_DEPTH
 
 
 def _above_radiator(mask: Mask, above_wall: Field) -> bool:

@@ -30,6 +30,13 @@ _TRUSTED_PALETTE, _LEAST_PALETTE = 0.7, 0.5
 
 
 _WORTH_SHOWING = 0.08  # W/K; regions that lose less together are no findings
+# W/K, just under Moderate: the most that is said of a photo taken when it was warmer outside. What the sun and the air
+# conditioner do to a sound part looks like a leak then: of 30 sound synthetic scenes 17 would be Moderate or High.
+_SUMMER_MOST = 0.79
+_SUMMER_REASON = (
+    "It was warmer outside than inside, when sound parts look leaky too: no more than a low severity is said. "
+    "Please take the photo again on a cold day."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,8 @@ def assess(number: int, thermogram: Thermogram, conditions: Conditions, part: Ta
     if detection.seen_from_outside:
         return Assessment(number, thermogram, (), (), Severity.UNKNOWN, 0.0, reasons)
     losses = heat_losses(detection.regions, part)
+    if conditions.cooling_season:
+        losses = _held_down(losses, _SUMMER_MOST)
     severity = severity_of(sum(loss.total for loss in losses))
     if sum(loss.total for loss in losses) < _WORTH_SHOWING:
         return Assessment(number, thermogram, (), (), severity, trust, reasons)
@@ -90,6 +99,14 @@ def heat_losses(regions: Sequence[Region], part: TaskType | None) -> tuple[HeatL
     )
 
 
+def _held_down(losses: tuple[HeatLoss, ...], most: float) -> tuple[HeatLoss, ...]:
+    """The losses, scaled down alike where together they exceed ``most`` (W/K)."""
+    total = sum(loss.total for loss in losses)
+    if total <= most:
+        return losses
+    return tuple(HeatLoss(loss.conduction * most / total, loss.air * most / total) for loss in losses)
+
+
 def _refusal(thermogram: Thermogram) -> str | None:
     """Why a picture's colours are not to be read as temperatures at all, or None."""
     if thermogram.blended:
@@ -110,7 +127,7 @@ def _trust(thermogram: Thermogram, conditions: Conditions, detection: Detection)
     if thermogram.palette_confidence < _TRUSTED_PALETTE:
         doubts.append((0.5, "The photo's colour palette was not recognised."))
     if conditions.cooling_season:
-        doubts.append((0.5, "It was warmer outside than inside: leaks show as warm places, which is less certain."))
+        doubts.append((0.5, _SUMMER_REASON))
     if abs(conditions.difference) < RELIABLE_TEMPERATURE_DIFFERENCE:
         doubts.append((0.55, "There was less than 10 °C (18 °F) between inside and outside."))
     if not conditions.typed:

@@ -96,6 +96,24 @@ def test_single_glazing_is_cold_glass() -> None:
     assert region.kind is DefectKind.COLD_GLAZING
 
 
+def ringed(index: Index, depth: float) -> Index:
+    """The same with a line 6 pixels wide, colder by ``depth``, around the left pane."""
+    index = index.copy()
+    inner = index[58:182, 98:148].copy()
+    index[52:188, 92:154] -= np.float32(depth)
+    index[58:182, 98:148] = inner
+    return index
+
+
+def test_the_cold_rim_of_a_sound_pane_is_no_leak() -> None:
+    assert seen(ringed(with_window(wall()), 0.13), TaskType.WINDOW).regions == ()
+
+
+def test_a_deep_cold_ring_around_a_pane_is_a_leak() -> None:
+    regions = seen(ringed(with_window(wall()), 0.3), TaskType.WINDOW).regions
+    assert DefectKind.AIR_LEAK in {region.kind for region in regions}
+
+
 @pytest.mark.parametrize(
     ("warmer", "box"), [(1.5, (120, 230, 60, 260)), (0.6, (40, 240, 10, 90)), (0.15, (90, 150, 100, 300))]
 )
