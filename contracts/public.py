@@ -7,6 +7,7 @@ free text is bounded by what the database holds.
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
+from pydantic.config import JsonDict
 
 from contracts.reports import Report
 from contracts.wire import Wire
@@ -85,12 +86,33 @@ class ProfileUpdate(Wire):
 class ProfileUpdateAnswer(Wire):
     """The profile is stored."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"status": "profile updated", "userID": "someone@example.com"}]}
+    )
+
     status: Literal["profile updated"] = "profile updated"
     userID: str  # noqa: N815
 
 
 class Profile(Wire):
     """A profile as it is stored."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "userID": "someone@example.com",
+                    "zipCode": "15213",
+                    "ownership": "Rent",
+                    "energyCompany": "Duquesne Light",
+                    "retrofitBudget": "up to $200",
+                    "appliances": ["Window AC", "Fridge/Freezer"],
+                    "createdAt": "2026-01-15T17:12:15.011967Z",
+                    "updatedAt": "2026-01-15T17:13:02.420000Z",
+                }
+            ]
+        }
+    )
 
     userID: str  # noqa: N815
     zipCode: str | None = None  # noqa: N815
@@ -123,18 +145,61 @@ class ReportImage(Wire):
 class JobUnfinished(Wire):
     """The job waits, or is being worked on: ask again."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "processing"}]})
+
     status: Literal["queued", "processing"]
 
 
 class JobFailed(Wire):
     """The job has ended without a report."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"status": "error", "error": "obs0_thermal.jpg is damaged. Please take the photo again."}]
+        }
+    )
+
     status: Literal["error"]
     error: str = Field(description="why, in a sentence for a person")
 
 
+_REPORT_EXAMPLE: JsonDict = {
+    "taskID": "824389a5-6a5e-4b0c-9a53-0f7d5c1f2e11",
+    "leakSeverity": "Moderate",
+    "energyLossValue": 8.0,
+    "energyLossCost": 6.1,
+    "savingsPercent": 75.0,
+    "savingsCost": 4.6,
+    "imagePath": "824389a5-6a5e-4b0c-9a53-0f7d5c1f2e11_analysis_image.jpg",
+    "thumbPath": "824389a5-6a5e-4b0c-9a53-0f7d5c1f2e11_analysis_image.jpg",
+    "suggestions": [
+        {
+            "suggestionID": "19d7a6a7-80e7-55cf-8a61-d5e25ffd38c0",
+            "title": "Weatherstripping",
+            "subtitle": "Seal the moving joints of the sash",
+            "difficulty": "Easy",
+            "costRange": "$10–20",
+            "estimatedReduction": "35–55%",
+            "lifetime": "3–5 years",
+        }
+    ],
+}
+
+
 class JobDone(Wire):
     """The job has ended with a report."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "done",
+                    "report": _REPORT_EXAMPLE,
+                    "image": {"filename": _REPORT_EXAMPLE["imagePath"], "data": "/9j/4AAQSkZJ…"},
+                }
+            ]
+        }
+    )
 
     status: Literal["done"]
     report: Report
@@ -151,6 +216,28 @@ class TaskPhoto(Wire):
 
 class Task(Wire):
     """A task as it is stored, with the report of its newest submission."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "taskID": "824389a5-6a5e-4b0c-9a53-0f7d5c1f2e11",
+                    "title": "North window",
+                    "type": "window",
+                    "state": "open",
+                    "decision": None,
+                    "closedResult": None,
+                    "insideTemp": 71.0,
+                    "outsideTemp": 35.0,
+                    "createdAt": "2026-01-15T17:12:15.011967Z",
+                    "updatedAt": "2026-01-15T17:12:17.300000Z",
+                    "jobId": "0b9c5f0e-6a53-4c1e-8d0e-7f1f5c9f2a11",
+                    "report": _REPORT_EXAMPLE,
+                    "photos": [{"photoID": "6968f0a10123456789abcdef", "kind": "thermal", "name": "obs0_thermal.jpg"}],
+                }
+            ]
+        }
+    )
 
     taskID: str  # noqa: N815
     title: str | None
@@ -177,6 +264,10 @@ class TaskPage(Wire):
 class ServiceStatus(Wire):
     """A sign of life."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"status": "home energy audit backend is running", "service": "gateway"}]}
+    )
+
     status: str
     service: str
 
@@ -186,6 +277,20 @@ class Problem(Wire):
 
     ``detail`` is a sentence, or, for a request of the wrong form, a list with one entry per fault.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "detail": "The inside temperature must be a number in °F, such as 71.5. Please correct it.",
+                    "type": "about:blank",
+                    "title": "Unprocessable Content",
+                    "status": 422,
+                    "correlationId": "2b064170488e9c990a520f6a8d87de60",
+                }
+            ]
+        }
+    )
 
     detail: str | list[dict[str, Any]]
     type: str = "about:blank"
