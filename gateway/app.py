@@ -8,10 +8,11 @@ from typing import TypedDict
 
 import aiohttp
 from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from gateway import readiness
-from gateway.api import router
+from gateway.api import DOCS_ASSETS, router
 from gateway.proxy import Upstream, connections
 from gateway.routes import forwarding_routes
 from gateway.settings import GatewaySettings
@@ -81,6 +82,7 @@ def create_app(settings: GatewaySettings, metrics: Metrics, services: Services |
     )
     app.router.routes.extend(forwarding_routes(settings.max_upload_bytes))  # first: routes are tried in their order
     app.include_router(router)
+    app.mount(DOCS_ASSETS, StaticFiles(packages=[("fastapi_offline", "static")]), name="docs_assets")
     app.include_router(health_router())
     install_problems(app)
     app.add_middleware(RequestScope, service=SERVICE, metrics=metrics)

@@ -1,6 +1,7 @@
 """The gateway as a whole: its own answers, its readiness, what it counts, and that it holds nothing."""
 
 import json
+import re
 
 import pytest
 from structlog.testing import capture_logs
@@ -68,6 +69,19 @@ async def test_the_documentation_is_the_committed_one(tmp_path, monkeypatch):
     assert json.loads(answer.body) == {"openapi": "3.1.0", "paths": {"/login": {}}}
     assert answer.header("content-type") == "application/json"
     assert b"/openapi.json" in page.body
+
+
+async def test_the_page_of_the_documentation_loads_nothing_from_elsewhere():
+    async with opened(same_process=True) as door:
+        page = await ask(door.port, get("/docs"))
+        loaded = re.findall(rb'(?:src|href)="([^"]+)"', page.body)
+        assets = [await ask(door.port, get(path.decode())) for path in loaded]
+    assert len(loaded) == 3
+    assert all(path.startswith(b"/docs/assets/") for path in loaded)
+    assert [asset.status for asset in assets] == [200, 200, 200]
+    policy = page.header("content-security-policy")
+    assert policy.startswith("default-src 'none'")
+    assert "http" not in policy
 
 
 @pytest.mark.parametrize(
