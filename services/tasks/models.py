@@ -54,7 +54,7 @@ jobs = sa.Table(
     metadata,
     sa.Column("jobID", key_string(36), primary_key=True),
     sa.Column("taskID", key_string(64), nullable=False, index=True),
-    sa.Column("userID", key_string(255), nullable=False),
+    sa.Column("userID", key_string(255), nullable=False, index=True),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("error", sa.Text),
     sa.Column("report", sa.JSON(none_as_null=True)),
@@ -62,7 +62,19 @@ jobs = sa.Table(
     sa.Column("submittedAt", UtcDateTime, nullable=False),
     sa.Column("publishedAt", UtcDateTime, nullable=False),  # when TaskSubmitted was last put into the outbox
     sa.Column("endedAt", UtcDateTime),
+    sa.Column("fingerprint", sa.String(64)),  # of what was submitted; NULL: before there were any
+    sa.Column("traceparent", sa.String(55)),  # of the request that submitted it
     sa.Index("ix_tasks_job_unfinished", "state", "publishedAt"),
+)
+
+idempotency_keys = sa.Table(
+    "tasks_idempotency_key",
+    metadata,
+    sa.Column("userID", key_string(255), primary_key=True),
+    sa.Column("key", key_string(255), primary_key=True),
+    sa.Column("fingerprint", sa.String(64), nullable=False),  # of the submission that came with it first
+    sa.Column("jobID", key_string(36), nullable=False),
+    sa.Column("createdAt", UtcDateTime, nullable=False, index=True),
 )
 
 photos = sa.Table(
