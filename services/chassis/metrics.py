@@ -25,6 +25,8 @@ class Metrics:
     jobs_unfinished_seconds: Gauge = field(init=False)
     jobs_ended: Counter = field(init=False)
     orphan_photos: Counter = field(init=False)
+    orphan_images: Gauge = field(init=False)
+    dead_letters: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         """Register the metrics."""
@@ -48,6 +50,9 @@ class Metrics:
         make("jobs_unfinished_seconds", Gauge("jobs_unfinished_seconds", "Age of the oldest of them", registry=r))
         make("jobs_ended", Counter("jobs_ended", "Jobs, by how they ended", ["outcome"], registry=r))
         make("orphan_photos", Counter("orphan_photos", "Photos that nothing referred to, removed", registry=r))
+        orphans = "Photos that nothing referred to, as the last search found them"
+        make("orphan_images", Gauge("orphan_images", orphans, registry=r))
+        make("dead_letters", Gauge("dead_letters", "Deliveries that failed for good", ["queue"], registry=r))
 
 
 @contextmanager
