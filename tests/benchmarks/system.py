@@ -1,0 +1,218 @@
+"""The system under measurement: each service a process of its own with production settings, the servers in containers.
+
+Unlike the servers of the tests, MySQL here keeps its production settings: each commit reaches the disk.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from testcontainers.core.container import DockerContainer
+
+from contracts.topology import ANALYSIS_SUBMISSIONS
+from services.chassis.database import database_url
+from tests.benchmarks.load import Connection, post
+from tests.e2e.issuer import CLIENT_ID, Issuer, issuing
+from tests.servers import PASSWORD, MySqlServer, RabbitMqServer, mongo_server, rabbitmq_server, started
+
+ROOT = Path(__file__).parents[2]
+READY_SECONDS = 60.0
+STOP_SECONDS = 20.0
+UID = "bench@example.com"
+
+
+@dataclass
+class Process:
+    """A running service."""
+
+    name: str
+    port: int
+    popen: subprocess.Popen[bytes]
+    start_seconds: float  # until /readyz said so
+
+    def rss(self, peak: bool = False) -> float:
+        """Resident memory in MB of the process and its children, at present or at its peak."""
+        key = "VmHWM:" if peak else "VmRSS:"
+        return sum(_status_kb(pid, key) for pid in (self.popen.pid, *_children(self.popen.pid))) / 1024
+
+    def forget_peak(self) -> None:
+        """Count the peak from now on."""
+        for pid in (self.popen.pid, *_children(self.popen.pid)):
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+    def stop(self) -> None:
+        """SIGTERM, and wait."""
+        self.popen.send_signal(signal.SIGTERM)
+        try:
+            self.popen.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+
+
+@dataclass
+class System:
+    """The servers' addresses, and the services that run at present, by name (``tasks``, ``tasks-2``)."""
+
+    mysql: MySqlServer
+    rabbitmq: RabbitMqServer
+    sql_url: str
+    mongo_url: str
+    rabbitmq_url: str
+    issuer: Issuer
+    logs: Path
+    running: dict[str, Process] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+
+    def port(self, name: str) -> int:
+        """Where a service listens: the same across restarts."""
+        return self.ports.setdefault(name, free_port())
+
+    def start(self, name: str, **environment: str) -> Process:
+        """Start a service (``tasks-2`` is a second replica of tasks), and wait until it is ready."""
+        service = name.split("-")[0]
+        module = "gateway" if service == "gateway" else f"services.{service}"
+        began = time.perf_counter()
+        with (self.logs / f"{name}.log").open("ab") as log:
+            popen = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, "-m", module],
+                cwd=ROOT,
+                env={**os.environ, **self._environment(), "PORT": str(self.port(name)), **environment},
+                stdout=log,
+                stderr=log,
+            )
+        self.running[name] = process = Process(name, self.port(name), popen, 0.0)
+        _wait_until_ready(process)
+        process.start_seconds = time.perf_counter() - began
+        return process
+
+    def start_all(self, **environment: str) -> None:
+        """Start one of each, in an order in which nobody waits for another."""
+        for name in ("auth", "tasks", "analysis", "gateway"):
+            if name not in self.running:
+                self.start(name, **environment)
+
+    def stop(self, name: str) -> None:
+        """Stop a service, if it runs."""
+        process = self.running.pop(name, None)
+        if process is not None:
+            process.stop()
+
+    def stop_all(self) -> None:
+        """Stop every service."""
+        for name in list(self.running):
+            self.stop(name)
+
+    def forget_jobs(self) -> None:
+        """End the jobs that wait, as if they had been given up: a measure leaves no work to the next."""
+        database = database_url(self.sql_url).database
+        self.mysql.execute(
+            f"UPDATE {database}.tasks_job SET state = 'error' WHERE state IN ('queued', 'processing')",  # noqa: S608 - ours
+            f"DELETE FROM {database}.tasks_outbox",  # noqa: S608 - our own name
+        )
+        host = quote(urlsplit(self.rabbitmq_url).path.removeprefix("/"), safe="")
+        self.rabbitmq.manage("DELETE", f"/queues/{host}/{ANALYSIS_SUBMISSIONS.queue}/contents")
+
+    def _environment(self) -> Mapping[str, str]:
+        return {
+            "HOST": "127.0.0.1",
+            "METRICS_PORT": "",
+            "SQL_URL": self.sql_url,
+            "MONGO_URL": self.mongo_url,
+            "RABBITMQ_URL": self.rabbitmq_url,
+            "AUTH_URL": f"http://127.0.0.1:{self.port('auth')}",
+            "TASKS_URL": f"http://127.0.0.1:{self.port('tasks')}",
+            "AUTH_MODE": "required",
+            "GOOGLE_CLIENT_IDS": CLIENT_ID,
+            "GOOGLE_CERTS_URL": f"http://127.0.0.1:{self.issuer.port}/certs",
+            "SERVICE_TOKEN": "a-token-of-the-benchmark-alone",
+            "ACCESS_TOKEN_KEYS": "OTgzNDc1OTgzNzQ1OTgzNzQ1OTg3MzQ1OTg3MzQ1OTg=",
+            "LOG_LEVEL": "info",
+            "LOG_FORMAT": "json",
+        }
+
+    async def token(self) -> str:
+        """An access token of :data:`UID`."""
+        client = await Connection.to(self.port("gateway"))
+        try:
+            body = json.dumps({"id_token": self.issuer.token(UID), "uid": UID}).encode()
+            answer = await client.ask(post("/auth/login", "application/json", body))
+        finally:
+            client.close()
+        return str(json.loads(answer.body)["access_token"])
+
+
+@contextmanager
+def system(logs: Path) -> Iterator[System]:
+    """Run the servers while the context lasts; services are started by whoever measures."""
+    mysql = MySqlServer(
+        None,
+        DockerContainer(os.environ.get("MYSQL_IMAGE") or "mysql:9.7")
+        .with_env("MYSQL_ROOT_PASSWORD", PASSWORD)
+        .with_exposed_ports(3306),
+        3306,
+    )
+    with ExitStack() as stack:
+        for server in (mysql, mongo := mongo_server(), rabbitmq := rabbitmq_server()):
+            stack.enter_context(started(server))
+        logs.mkdir(parents=True, exist_ok=True)
+        ready = System(
+            mysql,
+            rabbitmq,
+            stack.enter_context(mysql.fresh_url()),
+            stack.enter_context(mongo.fresh_url()),
+            stack.enter_context(rabbitmq.fresh_url()),
+            stack.enter_context(issuing()),
+            logs,
+        )
+        stack.callback(ready.stop_all)
+        yield ready
+
+
+def _wait_until_ready(process: Process) -> None:
+    end = time.monotonic() + READY_SECONDS
+    while True:
+        if process.popen.poll() is not None:
+            raise RuntimeError(f"{process.name} ended at its start; see its log")
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{process.port}/readyz", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            if time.monotonic() > end:
+                raise TimeoutError(f"{process.name} is not ready") from None
+            time.sleep(0.02)
+
+
+def _children(pid: int) -> list[int]:
+    """All descendants."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in task.read_text().split():
+            found += [int(child), *_children(int(child))]
+    return found
+
+
+def _status_kb(pid: int, key: str) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except FileNotFoundError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith(key)), 0)
+
+
+def free_port() -> int:
+    """A port that nobody listens on at present."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
