@@ -1,4 +1,11 @@
-"""``python -m services.tasks``: serve, ``migrate``, or look after dead letters."""
+"""``python -m services.tasks``: serve, ``migrate``, look after dead letters, or copy the photos for a backup."""
+
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
+
+import typer
 
 from contracts.topology import TASKS_PROFILES, TASKS_RESULTS
 from services.chassis.access import warn_of_legacy
@@ -8,11 +15,13 @@ from services.chassis.messaging.broker import Broker
 from services.chassis.messaging.rabbitmq import RabbitBroker
 from services.chassis.metrics import Metrics, served
 from services.chassis.migrations import migrate_alone
-from services.chassis.serving import Stop, bind
+from services.chassis.serving import Stop, bind, run
 from services.chassis.serving import serve as serve_app
 from services.chassis.settings import load
 from services.tasks.app import MIGRATIONS, SERVICE, create_app
+from services.tasks.photos.archive import ArchiveError, Copied, export_photos, import_photos
 from services.tasks.photos.gridfs import GridFSPhotos
+from services.tasks.photos.store import PhotoStoreError
 from services.tasks.settings import TasksSettings
 
 
@@ -41,5 +50,58 @@ def _broker() -> Broker:
     return RabbitBroker(load(TasksSettings).rabbitmq_url, Metrics(), f"{SERVICE} dead letters")
 
 
+def _photos() -> typer.Typer:
+    app = typer.Typer(help="Every photo as one stream, for backups.", no_args_is_help=True)
+
+    @app.command("export")
+    def export(
+        records_from: float | None = typer.Option(
+            None, help="when the records of the same backup were read (Unix time): too long ago is a failure"
+        ),
+    ) -> None:
+        """Write every photo to standard output."""
+        grace = load(TasksSettings).photo_grace_seconds
+        _copy(lambda store: export_photos(store, sys.stdout.buffer))
+        if records_from is not None and time.time() - records_from >= grace:
+            _fail(f"This took longer than PHOTO_GRACE_SECONDS ({grace:.0f} s): photos of the records may be missing.")
+
+    @app.command("import")
+    def import_(
+        overwrite: bool = typer.Option(False, "--overwrite", help="remove the photos that are there first"),
+    ) -> None:
+        """Read photos from standard input into an empty database."""
+        _copy(lambda store: import_photos(store, sys.stdin.buffer, overwrite=overwrite))
+
+    return app
+
+
+def _copy(copy: Callable[[GridFSPhotos], Awaitable[Copied]]) -> None:
+    copied: Copied | None = None
+
+    async def main(_: Stop) -> None:
+        nonlocal copied
+        store = GridFSPhotos(load(TasksSettings).mongo_url)
+        try:
+            copied = await copy(store)
+        finally:
+            await store.close()
+
+    try:
+        run(main)
+    except (ArchiveError, PhotoStoreError) as error:
+        _fail(str(error))
+    if copied is None:
+        _fail("Interrupted.")
+    left_out = f"; {copied.partial} more were removed meanwhile" if copied.partial else ""
+    typer.echo(f"{copied.photos} photos, {copied.bytes / 1e6:.1f} MB{left_out}.", err=True)
+
+
+def _fail(reason: str) -> NoReturn:
+    typer.echo(reason, err=True)
+    raise typer.Exit(1)
+
+
 if __name__ == "__main__":
-    command_line(Commands(SERVICE, _serve, _migrate, _broker, (TASKS_RESULTS, TASKS_PROFILES)))()
+    app = command_line(Commands(SERVICE, _serve, _migrate, _broker, (TASKS_RESULTS, TASKS_PROFILES)))
+    app.add_typer(_photos(), name="photos")
+    app()
