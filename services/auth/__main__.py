@@ -1,14 +1,20 @@
-"""``python -m services.auth``: serve, or ``migrate``."""
+"""``python -m services.auth``: serve, ``migrate``, or announce every profile again."""
+
+import typer
 
 from services.auth.app import MIGRATIONS, SERVICE, create_app
+from services.auth.models import outbox
 from services.auth.settings import AuthSettings
+from services.auth.store import UserStore
 from services.chassis.access import warn_of_legacy
 from services.chassis.command_line import Commands, command_line
+from services.chassis.database import Database
 from services.chassis.logs import configure_logs
 from services.chassis.messaging.rabbitmq import RabbitBroker
 from services.chassis.metrics import Metrics, served
 from services.chassis.migrations import migrate_alone
-from services.chassis.serving import Stop, bind
+from services.chassis.outbox import Outbox
+from services.chassis.serving import Stop, bind, run
 from services.chassis.serving import serve as serve_app
 from services.chassis.settings import load
 
@@ -29,5 +35,26 @@ async def _migrate() -> None:
     await migrate_alone(settings.sql_url, SERVICE, MIGRATIONS)
 
 
+def _announce_profiles() -> None:
+    """Tell the other services again of every profile: events may have been lost, as before a restore."""
+    announced: int | None = None
+
+    async def main(_: Stop) -> None:
+        nonlocal announced
+        database = Database(load(AuthSettings).sql_url)
+        try:
+            await database.start()
+            announced = await UserStore(database, Outbox(outbox)).announce_profiles()
+        finally:
+            await database.close()
+
+    run(main)
+    if announced is None:  # a signal came first
+        raise typer.Exit(1)
+    typer.echo(f"{announced} profiles are announced again.")
+
+
 if __name__ == "__main__":
-    command_line(Commands(SERVICE, serve=_serve, migrate=_migrate))()
+    app = command_line(Commands(SERVICE, serve=_serve, migrate=_migrate))
+    app.command("announce-profiles")(_announce_profiles)
+    app()

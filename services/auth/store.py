@@ -12,6 +12,8 @@ from services.auth.profiles import household
 from services.chassis.database import Database, now
 from services.chassis.outbox import Outbox
 
+PAGE = 200
+
 
 class UserStore:
     """Reads and writes ``UserData``; user ids are given normalised."""
@@ -55,3 +57,19 @@ class UserStore:
             )
         self._outbox.poke()
         return True
+
+    async def announce_profiles(self) -> int:
+        """Tell again of every profile that was ever changed, for readers that may have missed it; how many."""
+        announced, last = 0, ""
+        while True:
+            page = sa.select(users).where(users.c.userID > last, users.c.profileVersion > 0).order_by(users.c.userID)
+            async with self._database.write() as connection:
+                rows = [row._asdict() for row in await connection.execute(page.limit(PAGE))]
+                events = [
+                    ProfileUpdated(user_id=row["userID"], version=row["profileVersion"], household=household(row))
+                    for row in rows
+                ]
+                await self._outbox.add(connection, *events)
+            if not rows:
+                return announced
+            announced, last = announced + len(rows), rows[-1]["userID"]
