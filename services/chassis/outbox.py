@@ -13,6 +13,7 @@ clock is used.
 import asyncio
 import contextlib
 import secrets
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -55,11 +56,20 @@ def retry_pause(failures: int) -> float:
     return float(min(LAST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(failures, 30)))
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many rows wait, and for how many seconds the oldest has."""
+
+    rows: int = 0
+    oldest_seconds: float = 0.0
+
+
 class Outbox:
-    """Where a service's events wait for the broker."""
+    """Where a service's events wait for the broker. ``backlog`` is at most some MEASURE_SECONDS old."""
 
     def __init__(self, table: sa.Table) -> None:
         self.table = table
+        self.backlog = Backlog()
         self._news = asyncio.Event()
 
     async def add(self, connection: AsyncConnection, *events: EventData) -> None:
@@ -179,18 +189,19 @@ class Relay:
                 )
 
     async def measure_forever(self) -> None:
-        """Keep the gauges up to date until cancelled."""
+        """Keep the gauges and the outbox' backlog up to date until cancelled."""
         while True:
             with contextlib.suppress(*TRANSIENT):  # the relay itself says that the database is away
                 await self.measure()
             await asyncio.sleep(MEASURE_SECONDS)
 
     async def measure(self) -> None:
-        """Bring the gauges up to date: how many rows wait, and for how long the oldest has."""
+        """Bring the gauges and the outbox' backlog up to date."""
         table = self._table
         async with self._database.read() as connection:
             row = (await connection.execute(sa.select(sa.func.count(), sa.func.min(table.c.createdAt), now()))).one()
         waiting, oldest, present = row
-        age = (present - oldest).total_seconds() if oldest else 0.0
-        self._metrics.outbox_rows.labels(self._service).set(waiting)
-        self._metrics.outbox_oldest_seconds.labels(self._service).set(max(0.0, age))
+        backlog = Backlog(waiting, max(0.0, (present - oldest).total_seconds()) if oldest else 0.0)
+        self._outbox.backlog = backlog
+        self._metrics.outbox_rows.labels(self._service).set(backlog.rows)
+        self._metrics.outbox_oldest_seconds.labels(self._service).set(backlog.oldest_seconds)

@@ -23,6 +23,7 @@ from contracts.public import Problem as ProblemDocument
 from contracts.reports import report_image_name
 from services.chassis.identity import normalised
 from services.chassis.problems import Problem
+from services.tasks.idempotency import read_key
 from services.tasks.jobs import JobState
 from services.tasks.photos.store import PhotoNotFoundError
 from services.tasks.pictures import media_type
@@ -81,6 +82,15 @@ def _problem(description: str) -> dict[str, Any]:
 _NO_TOKEN = _problem("No good token")
 _AWAY = _problem("Briefly unavailable; try again after the seconds in `Retry-After`")
 
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "a name that the client makes up for this request (a UUID, say) and sends again with each retry of "
+    "it: the first job is answered again for 24 hours",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
+
 
 @router.get("/", include_in_schema=False)
 async def status() -> ServiceStatus:
@@ -92,14 +102,16 @@ async def status() -> ServiceStatus:
     "/detect_leak",
     tags=["analysis"],
     summary="Submit a task with its photos",
-    openapi_extra=_SUBMISSION_FORM,
+    openapi_extra={**_SUBMISSION_FORM, "parameters": [_IDEMPOTENCY_KEY]},
     responses={
-        400: _problem("No task id, or a broken upload"),
+        400: _problem("No task id, a broken upload, or an `Idempotency-Key` that can be none"),
         401: _NO_TOKEN,
         403: _problem("Somebody else's account or task"),
+        409: _problem("This `Idempotency-Key` came with another submission before"),
         413: _problem("A photo, or all of it, is too large"),
         415: _problem("Not a form"),
         422: _problem("Something that a person must mend: a temperature, a photo, …"),
+        429: _problem("Too many jobs of this person have not ended; try again after the seconds in `Retry-After`"),
         503: _AWAY,
     },
 )
@@ -108,9 +120,16 @@ async def detect_leak(request: Request) -> SubmissionAnswer:
 
     Submitting the same task again replaces the earlier submission. When this has answered 200, the submission is
     stored for good, and its job reaches an end.
+
+    A retry is told from a new submission: with the same `Idempotency-Key` and the same content, the first job is
+    answered again for 24 hours, however it ended; with other content, 409. Without a key, the same content for the
+    same task within 2 minutes is answered with the same job, unless that has failed. Content is the task's fields and
+    the bytes of its photos.
     """
     state = request.state
     caller = await state.access.caller(request)
+    key = read_key(request.headers.getlist("idempotency-key"))
+    await state.store.admit(caller.identity.user_ids if caller.identity else (), key)
     job_id = str(uuid.uuid4())
     async with received(request, state.photos, job_id, state.limits) as form:
         submission = read_submission(form.fields)
@@ -119,8 +138,14 @@ async def detect_leak(request: Request) -> SubmissionAnswer:
         await state.store.check_owner(submission)
         # The commit may succeed although we do not hear of it: from here on only the sweeper may remove photos.
         form.keep()
-        await state.store.submit(job_id, submission, form.photos)
-    return SubmissionAnswer(jobId=job_id)
+        try:
+            answered = await state.store.submit(job_id, submission, form.photos, key)
+        except Problem:
+            form.release()
+            raise
+        if answered != job_id:
+            form.release()
+    return SubmissionAnswer(jobId=answered)
 
 
 @router.get(

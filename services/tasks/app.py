@@ -28,7 +28,7 @@ from services.tasks.internal_api import router as internal_router
 from services.tasks.models import outbox
 from services.tasks.photos.store import PhotoStore, PhotoStoreError
 from services.tasks.settings import TasksSettings
-from services.tasks.store import TaskStore
+from services.tasks.store import Bounds, TaskStore
 from services.tasks.sweeper import Sweeper
 from services.tasks.uploads import Limits
 
@@ -69,7 +69,7 @@ def create_app(
             await broker.start()
             http = await stack.enter_async_context(aiohttp.ClientSession())
             waiting = Outbox(outbox)
-            store = TaskStore(database, waiting)
+            store = TaskStore(database, waiting, Bounds(settings.max_unfinished_jobs, settings.max_outbox_rows))
             relay = Relay(database, waiting, broker, metrics, SERVICE)
             sweeper = Sweeper(store, photos, settings, metrics)
             await stack.enter_async_context(background(relay.run, relay.measure_forever, sweeper.run))

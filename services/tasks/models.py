@@ -62,7 +62,7 @@ jobs = sa.Table(
     sa.Column("submittedAt", UtcDateTime, nullable=False),
     sa.Column("publishedAt", UtcDateTime, nullable=False),  # when TaskSubmitted was last put into the outbox
     sa.Column("endedAt", UtcDateTime),
-    sa.Column("fingerprint", sa.String(64)),  # of what was submitted; NULL: before there were any
+    sa.Column("fingerprint", sa.String(64)),  # of what its analysis is given; NULL: before there were any
     sa.Column("traceparent", sa.String(55)),  # of the request that submitted it
     sa.Index("ix_tasks_job_unfinished", "state", "publishedAt"),
 )

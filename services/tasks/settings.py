@@ -26,6 +26,14 @@ class TasksSettings(ServiceSettings):
     service_token: Secret = Field(description="what analysis proves itself with; at least 16 characters")
     max_photo_bytes: int = Field(25 * MIB, ge=1024, description="largest photo, in bytes")
     max_photos: int = Field(20, ge=1, le=1000, description="most photos in a submission")
+    max_unfinished_jobs: int = Field(
+        50, ge=1, description="most jobs of one person that have not ended; beyond it submissions are answered 429"
+    )
+    max_outbox_rows: int = Field(
+        10_000,
+        ge=1,
+        description="most events that wait for the broker; beyond it submissions are answered 503",
+    )
     job_republish_seconds: float = Field(
         120, gt=0, description="an unfinished job is announced to analysis again after so long"
     )

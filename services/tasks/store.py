@@ -6,7 +6,7 @@ still choose a victim (gap locks of two first submissions), and a victim is trie
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -25,11 +25,13 @@ from contracts.events import (
     TaskSubmitted,
     TaskType,
 )
+from services.chassis.correlation import traceparent
 from services.chassis.database import Database, now
 from services.chassis.outbox import Outbox
-from services.chassis.problems import Problem
+from services.chassis.problems import RETRY_AFTER_SECONDS, Problem, unavailable
+from services.tasks.idempotency import KEY_SECONDS, OTHER_BODY, REPEAT_SECONDS, fingerprint, of_analysis
 from services.tasks.jobs import OVERDUE, REPLACED, UNFINISHED, JobState
-from services.tasks.models import households, jobs, leakage_tasks, photos, suggestions
+from services.tasks.models import households, idempotency_keys, jobs, leakage_tasks, photos, suggestions
 from services.tasks.submissions import Submission
 from services.tasks.uploads import UploadedPhoto
 
@@ -39,12 +41,22 @@ T = TypeVar("T")
 Row = Mapping[str, Any]
 
 FOREIGN = "This task belongs to another account. Please sign in with the account that made it."
+TOO_MANY_JOBS = "{} of your submissions wait for their analysis. Please submit more when some of them have ended."
+TOO_MANY_WAIT = "Too many submissions wait for their analysis. Please try again in a few seconds."
 
 _INPUT_KINDS = tuple(PhotoKind)
 _LOST_RACE = (1205, 1213)  # MySQL: lock wait timeout, deadlock
 ATTEMPTS = 5
 TEXT_LENGTH = 255
 _SUGGESTION_TEXTS = ("title", "subtitle", "difficulty", "costRange", "estimatedReduction", "lifetime")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much may wait. Requests at the same moment may pass the bounds by their number."""
+
+    jobs_of_a_person: int = 50
+    outbox_rows: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +91,10 @@ async def _again_when_lost(change: Callable[[], Awaitable[T]]) -> T:
 class TaskStore:
     """Reads and writes what tasks owns; user ids are given normalised."""
 
-    def __init__(self, database: Database, waiting: Outbox) -> None:
+    def __init__(self, database: Database, waiting: Outbox, bounds: Bounds | None = None) -> None:
         self._database = database
         self._outbox = waiting
+        self._bounds = bounds or Bounds()
 
     # ── submissions ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -93,25 +106,66 @@ class TaskStore:
         if owner is not None and owner.userID != submission.user_id:
             raise Problem(403, FOREIGN)
 
-    async def submit(self, job_id: str, submission: Submission, uploaded: Sequence[UploadedPhoto]) -> None:
-        """Store a submission, in place of an earlier one of the same task, and announce it.
+    async def admit(self, user_ids: Collection[str], key: str | None) -> None:
+        """Raise :class:`Problem` 503 or 429 when no submission can be taken now, before a body is read in vain.
 
-        Raises :class:`Problem` 403 when the task is somebody else's.
+        ``user_ids`` are all the names of the person who submits; none while nobody has said. A ``key`` that is known
+        announces a repetition, which adds nothing to the jobs.
+        """
+        if self._outbox.backlog.rows >= self._bounds.outbox_rows:
+            raise unavailable(TOO_MANY_WAIT)
+        if user_ids:
+            known = sa.select(idempotency_keys.c.jobID).where(
+                idempotency_keys.c.userID.in_(user_ids), idempotency_keys.c.key == key
+            )
+            async with self._database.read() as connection:
+                if key is None or (await connection.execute(known)).first() is None:
+                    await self._bound_jobs(connection, user_ids)
+
+    async def _bound_jobs(self, connection: AsyncConnection, user_ids: Collection[str]) -> None:
+        bound = self._bounds.jobs_of_a_person
+        theirs = (jobs.c.userID.in_(user_ids), jobs.c.state.in_(UNFINISHED))
+        if (await connection.scalar(sa.select(sa.func.count()).select_from(jobs).where(*theirs)) or 0) >= bound:
+            raise Problem(429, TOO_MANY_JOBS.format(bound), {"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+    async def submit(
+        self, job_id: str, submission: Submission, uploaded: Sequence[UploadedPhoto], key: str | None = None
+    ) -> str:
+        """Store a submission, in place of an earlier one of the same task, and announce it; the id of its job.
+
+        When it repeats an earlier request (see :mod:`.idempotency`), that one's job is answered instead, and nothing
+        is stored. After a :class:`Problem` nothing is either: 403 when the task is somebody else's, 409 when ``key``
+        came with another submission, 429 when too many jobs of this person have not ended.
         """
 
-        async def change() -> None:
+        async def change() -> str:
             async with self._database.write() as connection:
-                await self._submit(connection, job_id, submission, uploaded)
+                return await self._submit(connection, job_id, submission, uploaded, key)
 
-        await _again_when_lost(change)
+        answered = await _again_when_lost(change)
         self._outbox.poke()
+        return answered
 
     async def _submit(
-        self, connection: AsyncConnection, job_id: str, submission: Submission, uploaded: Sequence[UploadedPhoto]
-    ) -> None:
+        self,
+        connection: AsyncConnection,
+        job_id: str,
+        submission: Submission,
+        uploaded: Sequence[UploadedPhoto],
+        key: str | None,
+    ) -> str:
         task_id = submission.task_id
-        known = sa.select(leakage_tasks.c.userID).where(leakage_tasks.c.taskID == task_id).with_for_update()
+        submitted = fingerprint(submission, uploaded)
+        if key is not None and (named := await self._named(connection, submission.user_id, key, submitted)):
+            return named
+        known = (
+            sa.select(leakage_tasks.c.userID, leakage_tasks.c.jobID)
+            .where(leakage_tasks.c.taskID == task_id)
+            .with_for_update()
+        )
         owner = (await connection.execute(known)).first()
+        household = await self._household(connection, submission.user_id)
+        given = of_analysis(submitted, household)
         values = {
             "title": submission.title,
             "type": submission.task_type,
@@ -132,10 +186,13 @@ class TaskStore:
         else:
             if owner.userID != submission.user_id:
                 raise Problem(403, FOREIGN)
+            if key is None and await self._is_repeated(connection, owner.jobID, given):
+                return str(owner.jobID)
             await self._replace_earlier(connection, task_id)
             await connection.execute(
                 sa.update(leakage_tasks).where(leakage_tasks.c.taskID == task_id).values(**values, **_NO_REPORT)
             )
+        await self._bound_jobs(connection, [submission.user_id])
         await connection.execute(
             sa.insert(jobs).values(
                 jobID=job_id,
@@ -144,8 +201,16 @@ class TaskStore:
                 state=JobState.QUEUED,
                 submittedAt=now(),
                 publishedAt=now(),
+                fingerprint=given,
+                traceparent=traceparent(),
             )
         )
+        if key is not None:  # fails when another request with it was faster, and is tried again from the start
+            await connection.execute(
+                sa.insert(idempotency_keys).values(
+                    userID=submission.user_id, key=key, fingerprint=submitted, jobID=job_id, createdAt=now()
+                )
+            )
         if uploaded:
             await connection.execute(
                 sa.insert(photos),
@@ -171,7 +236,7 @@ class TaskStore:
             task_type=submission.task_type,
             inside_temp_f=submission.inside_temp_f,
             outside_temp_f=submission.outside_temp_f,
-            household=await self._household(connection, submission.user_id),
+            household=household,
             photos=tuple(
                 Photo(
                     photo_id=p.photo_id,
@@ -185,6 +250,31 @@ class TaskStore:
             ),
         )
         await self._outbox.add(connection, event)
+        return job_id
+
+    async def _named(self, connection: AsyncConnection, user_id: str, key: str, submitted: str) -> str | None:
+        """The job that the person's request with this key started, if there was one and its time is not over."""
+        this = (idempotency_keys.c.userID == user_id, idempotency_keys.c.key == key)
+        is_over = idempotency_keys.c.createdAt < now(-KEY_SECONDS)
+        first = (await connection.execute(sa.select(idempotency_keys, is_over.label("is_over")).where(*this))).first()
+        if first is None:
+            return None
+        if first.is_over:  # it may have been used anew meanwhile
+            await connection.execute(sa.delete(idempotency_keys).where(*this, is_over))
+            return None
+        if first.fingerprint != submitted:
+            raise Problem(409, OTHER_BODY)
+        return str(first.jobID)
+
+    async def _is_repeated(self, connection: AsyncConnection, job_id: str | None, given: str) -> bool:
+        """Whether the task's newest job was given just the same a moment ago, and has not failed."""
+        same = sa.select(jobs.c.jobID).where(
+            jobs.c.jobID == job_id,
+            jobs.c.fingerprint == given,
+            jobs.c.state != JobState.ERROR,
+            jobs.c.submittedAt >= now(-REPEAT_SECONDS),
+        )
+        return (await connection.execute(same)).first() is not None
 
     async def _replace_earlier(self, connection: AsyncConnection, task_id: str) -> None:
         """End the earlier submission's job visibly, and give up its photos; reports of ended jobs stay."""
@@ -375,6 +465,24 @@ class TaskStore:
         overdue = (jobs.c.state.in_(UNFINISHED), jobs.c.submittedAt < now(-after_seconds))
         ended = {"state": JobState.ERROR, "error": OVERDUE, "endedAt": now()}
         return await self._update_jobs(sa.update(jobs).where(*overdue).values(ended))
+
+    async def forget_keys(self, limit: int) -> int:
+        """Delete idempotency keys whose time is over; the number of them."""
+        over = (
+            sa.select(idempotency_keys.c.userID, idempotency_keys.c.key)
+            .where(idempotency_keys.c.createdAt < now(-KEY_SECONDS))
+            .limit(limit)
+        )
+        async with self._database.read() as connection:
+            keys = (await connection.execute(over)).all()
+        if keys:
+            these = sa.tuple_(idempotency_keys.c.userID, idempotency_keys.c.key).in_([(k.userID, k.key) for k in keys])
+            async with self._database.write() as connection:
+                # The time is looked at again: a key that was just used anew is not the one that was over.
+                await connection.execute(
+                    sa.delete(idempotency_keys).where(these, idempotency_keys.c.createdAt < now(-KEY_SECONDS))
+                )
+        return len(keys)
 
     async def unfinished(self) -> tuple[int, float]:
         """How many jobs have not ended, and the age of the oldest of them in seconds."""

@@ -42,6 +42,7 @@ class Sweeper:
                 await self.sweep_jobs()
                 await self.sweep_dropped_photos()
                 if clock() >= orphans_due:
+                    await self.sweep_keys()
                     await self.sweep_orphans()
                     orphans_due = clock() + ORPHANS_EVERY_SECONDS
             except AWAY as error:
@@ -67,6 +68,11 @@ class Sweeper:
             await self._photos.delete(dropped)
             await self._store.forget_photos(dropped)
             log.info("replaced photos were removed", photos=len(dropped))
+
+    async def sweep_keys(self) -> None:
+        """Forget idempotency keys whose time is over."""
+        while await self._store.forget_keys(BATCH) == BATCH:
+            pass
 
     async def sweep_orphans(self) -> None:
         """Remove photos older than the grace period that no record refers to: uploads that never came to an end."""

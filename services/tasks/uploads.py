@@ -66,6 +66,10 @@ class Form:
         """From now on the photos may be referred to by a record: only the sweeper, who looks, may remove them."""
         self.kept = True
 
+    def release(self) -> None:
+        """No record refers to the photos, and none ever will: they are removed at the end after all."""
+        self.kept = False
+
 
 @asynccontextmanager
 async def received(request: Request, store: PhotoStore, job_id: str, limits: Limits) -> AsyncIterator[Form]:

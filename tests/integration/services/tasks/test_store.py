@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -62,7 +63,7 @@ def uploaded(count: int = 2) -> list[UploadedPhoto]:
             name=f"obs{number // 2}_{'thermal' if number % 2 else 'rgb'}.jpg",
             media_type="image/jpeg",
             size=1000 + number,
-            sha256="0" * 64,
+            sha256=secrets.token_hex(32),
         )
         for number in range(count)
     ]
@@ -425,7 +426,7 @@ async def test_in_every_order_and_however_often_repeated_the_first_end_is_the_en
         await store.submit(old, submission(task_id), [])
         for step in order:
             if step == "replace":
-                await store.submit(new, submission(task_id), [])
+                await store.submit(new, submission(task_id, title="Another"), [])
             else:
                 await events(results[step])
                 await events(results[step])

@@ -165,7 +165,7 @@ async def test_a_task_id_with_odd_characters_makes_a_sound_answer(service: Servi
 async def test_submitting_again_ends_the_earlier_job(service: Service) -> None:
     task_id = new_task()
     first = await service.new_job(task_id, pair(), headers=service.bearer())
-    second = await service.new_job(task_id, pair(), headers=service.bearer())
+    second = await service.new_job(task_id, pair(1), headers=service.bearer())
     earlier, later = [
         (await service.get(f"/detect_leak/{one}", headers=service.bearer())).json for one in (first, second)
     ]
