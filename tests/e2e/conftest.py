@@ -1,5 +1,7 @@
 """The same system in two ways of running it, each in both modes of signing in: every scenario meets all four."""
 
+import base64
+import json
 import os
 import secrets
 import socket
@@ -11,7 +13,8 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -34,6 +37,12 @@ class Backend:
     way: Literal["embedded", "compose"]
     mode: AuthMode
     issuer: Issuer
+    inside: "Embedded | Compose"  # what an operator sees of it
+
+    @property
+    def port(self) -> int:
+        """Where it listens on this machine."""
+        return urlsplit(self.url).port or 80
 
     def phone(self, name: str | None = None, *, signed_in: bool | None = None, prefixed: bool = True) -> App:
         """A phone with an account of its own that has logged in.
@@ -95,21 +104,22 @@ def backend(
     """A running system, in one of its forms."""
     way, mode = request.param
     if way == "embedded":
-        with _embedded(mode, issuer, tmp_path_factory.mktemp("data")) as url:
-            yield Backend(url, way, mode, issuer)
+        with Embedded(mode, issuer, tmp_path_factory.mktemp("data")) as running:
+            yield Backend(running.url, way, mode, issuer, running)
     else:
         stack: Compose = request.getfixturevalue("compose")
         stack.up(mode, issuer)
-        yield Backend(stack.url, way, mode, issuer)
+        yield Backend(stack.url, way, mode, issuer, stack)
 
 
-class _embedded:  # noqa: N801 - used as a context manager
-    """The embedded backend in a process of its own."""
+class Embedded:
+    """The embedded backend in a process of its own, started on entering."""
 
     def __init__(self, mode: AuthMode, issuer: Issuer, data: Path) -> None:
         self._port = _free_port()
-        self._log = (data / "log").open("wb")
-        environment = {
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._data = data
+        self._environment = {
             **os.environ,
             "HOST": "127.0.0.1",
             "PORT": str(self._port),
@@ -118,20 +128,48 @@ class _embedded:  # noqa: N801 - used as a context manager
             "GOOGLE_CLIENT_IDS": CLIENT_ID,
             "GOOGLE_CERTS_URL": f"http://127.0.0.1:{issuer.port}/certs",
             "LOG_LEVEL": "info",
+            "LOG_FORMAT": "json",
         }
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.embedded"], cwd=ROOT, env=environment, stdout=self._log, stderr=self._log
-        )
 
-    def __enter__(self) -> str:
-        url = f"http://127.0.0.1:{self._port}"
-        wait_until_ready(url, self._process.poll)
-        return url
+    def __enter__(self) -> "Embedded":
+        self._log = (self._data / "log").open("ab")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "deploy.embedded"],
+            cwd=ROOT,
+            env=self._environment,
+            stdout=self._log,
+            stderr=self._log,
+        )
+        self.pid = self._process.pid
+        wait_until_ready(self.url, self._process.poll)
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
         self._process.wait(timeout=15)
         self._log.close()
+
+    def logs(self) -> list[str]:
+        """Every line that it has written, but for the greeting at the terminal of whoever started it."""
+        lines = (self._data / "log").read_text("utf-8").split("\n")
+        ready = next(number for number, line in enumerate(lines) if line.startswith("Home energy audit is ready"))
+        end = next(number for number in range(ready, len(lines)) if lines[number].startswith("  make demo"))
+        return [line for line in lines[:ready] + lines[end + 1 :] if line]
+
+    def photos(self) -> int:
+        """How many files, whole or begun, its photo store holds."""
+        return sum(path.is_file() for path in (self._data / "kept" / "photos").rglob("*"))
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """What nobody may ever read in a log or an answer."""
+        kept = self._data / "kept"
+        return {path.name: path.read_text().strip() for path in (kept / "access-token.key", kept / "issuer.pem")}
+
+    @property
+    def access_token_seed(self) -> bytes:
+        """What its access tokens are signed with."""
+        return base64.b64decode(self.secrets["access-token.key"])
 
 
 class Compose:
@@ -140,10 +178,13 @@ class Compose:
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
         words = ("MYSQL_ROOT_PASSWORD", "MYSQL_PASSWORD", "MONGO_PASSWORD", "RABBITMQ_PASSWORD", "SERVICE_TOKEN")
+        self.secrets = {
+            **{word: secrets.token_hex(16) for word in words},
+            "ACCESS_TOKEN_KEYS": base64.b64encode(secrets.token_bytes(32)).decode(),
+        }
         self._environment = {
             **os.environ,
-            **{word: secrets.token_hex(16) for word in words},
-            "ACCESS_TOKEN_KEYS": "c2VlZCBmb3IgdGVzdHMgb25seTsgMzIgYnl0ZXMgbG8=",
+            **self.secrets,
             "GOOGLE_CLIENT_IDS": CLIENT_ID,
             "PORT": str(port),
         }
@@ -185,6 +226,36 @@ class Compose:
             logs = self.run("logs", "--no-color", "--tail", "40", check=False).stdout
             raise AssertionError(f"docker compose up:\n{done.stderr[-3000:]}\n{logs[-8000:]}")
         wait_until_ready(self.url)
+
+    def set_keys(self, keys: str, backend: Backend) -> None:
+        """Restart auth, and nothing else, with other ACCESS_TOKEN_KEYS."""
+        self._environment["ACCESS_TOKEN_KEYS"] = keys
+        self.run("up", "--detach", "--wait", "--no-deps", "--no-build", "auth")
+        wait_until_ready(backend.url)
+
+    def logs(self) -> list[str]:
+        """Every line that our four services have written."""
+        done = self.run("logs", "--no-color", "--no-log-prefix", "gateway", "auth", "tasks", "analysis")
+        return [line for line in done.stdout.split("\n") if line]
+
+    def photos(self) -> int:
+        """How many photos, whole or begun, its photo store holds."""
+        counting = "db.fs.chunks.distinct('files_id').length"
+        login = ["-u", "audit", "-p", self.secrets["MONGO_PASSWORD"], "--authenticationDatabase", "admin"]
+        done = self.run("exec", "-T", "mongo", "mongosh", "--quiet", *login, "LeakageImages", "--eval", counting)
+        return int(done.stdout)
+
+    @property
+    def access_token_seed(self) -> bytes:
+        """What its access tokens are signed with."""
+        return base64.b64decode(self.secrets["ACCESS_TOKEN_KEYS"])
+
+    def inspect(self, service: str) -> list[dict[str, Any]]:
+        """What Docker says of the containers of ``service``."""
+        ids = self.run("ps", "--quiet", service).stdout.split()
+        done = subprocess.run(["docker", "inspect", *ids], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603, S607
+        found: list[dict[str, Any]] = json.loads(done.stdout)
+        return found
 
 
 def wait_until_ready(url: str, ended: Callable[[], int | None] = lambda: None) -> None:
