@@ -66,7 +66,7 @@ async def written(store: GridFSPhotos, data: bytes) -> str:
 async def filled(store: GridFSPhotos, sizes: tuple[int, ...] = SIZES) -> dict[str, bytes]:
     made = {}
     for number, size in enumerate(sizes):
-        data = random.Random(number).randbytes(size)
+        data = random.Random(number).randbytes(size)  # noqa: S311 - the same each time
         made[await written(store, data)] = data
     return made
 
