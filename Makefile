@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run demo test lint format contracts lock evaluate bench up down clean
+.PHONY: help run demo test lint format contracts lock evaluate bench up down backup restore clean
 
 # The newest Python from 3.11 on, unless PYTHON names one.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -51,6 +51,12 @@ up: .env ## start everything with Docker Compose, and wait until it is ready
 
 down: ## stop it; the data stays in its volumes
 	@docker compose down
+
+backup: ## write the records and photos of the running Compose system into a new folder, TO=…
+	@deploy/docker/backup.sh "$(TO)"
+
+restore: ## put a backup, FROM=…, into an empty Compose system and start it (OVERWRITE=1: into any)
+	@OVERWRITE=$(OVERWRITE) deploy/docker/restore.sh "$(FROM)"
 
 .env: .env.example
 	@[ -f .env ] && touch .env && echo ".env.example is newer than .env: look whether a setting is missing." || \

@@ -182,8 +182,12 @@ class Compose:
             **{word: secrets.token_hex(16) for word in words},
             "ACCESS_TOKEN_KEYS": base64.b64encode(secrets.token_bytes(32)).decode(),
         }
-        self._environment = {
+        # What `docker compose` reads its files and its project from, for commands that run it in their turn too.
+        self.environment = {
             **os.environ,
+            "COMPOSE_PROJECT_NAME": PROJECT,
+            "COMPOSE_FILE": "docker-compose.yml:tests/e2e/compose.issuer.yml",
+            "COMPOSE_ENV_FILES": "/dev/null",
             **self.secrets,
             "GOOGLE_CLIENT_IDS": CLIENT_ID,
             "PORT": str(port),
@@ -191,12 +195,10 @@ class Compose:
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """``docker compose …``; its output is in the failure's message."""
-        command = ["docker", "compose", "--env-file", "/dev/null", "-p", PROJECT]
-        files = ["-f", "docker-compose.yml", "-f", "tests/e2e/compose.issuer.yml"]
         done = subprocess.run(  # noqa: S603
-            [*command, *files, *arguments],
+            ["docker", "compose", *arguments],  # noqa: S607
             cwd=ROOT,
-            env=self._environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=1800,
@@ -208,8 +210,8 @@ class Compose:
 
     def up(self, mode: AuthMode, issuer: Issuer) -> None:
         """Start it, scaled, and wait until every container is healthy."""
-        self._environment["AUTH_MODE"] = mode
-        self._environment["GOOGLE_CERTS_URL"] = f"http://host.docker.internal:{issuer.port}/certs"
+        self.environment["AUTH_MODE"] = mode
+        self.environment["GOOGLE_CERTS_URL"] = f"http://host.docker.internal:{issuer.port}/certs"
         done = self.run(
             "up",
             "--detach",
@@ -229,7 +231,7 @@ class Compose:
 
     def set_keys(self, keys: str, backend: Backend) -> None:
         """Restart auth, and nothing else, with other ACCESS_TOKEN_KEYS."""
-        self._environment["ACCESS_TOKEN_KEYS"] = keys
+        self.environment["ACCESS_TOKEN_KEYS"] = keys
         self.run("up", "--detach", "--wait", "--no-deps", "--no-build", "auth")
         wait_until_ready(backend.url)
 

@@ -1,0 +1,129 @@
+"""A backup that is made while people submit, put into an empty system, serves everything that was done."""
+
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.app import App, task
+from tests.e2e.conftest import ROOT, Backend, Compose, wait_until_ready
+
+Pair = list[tuple[str, bytes]]
+
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.parametrize("backend", [("compose", "legacy")], ids=["compose-legacy"], indirect=True),
+]
+
+
+def make(compose: Compose, target: str, **values: str) -> subprocess.CompletedProcess[str]:
+    """``make`` as the runbook says it, on the stack under test."""
+    return subprocess.run(  # noqa: S603
+        ["make", "--silent", target, *(f"{name}={value}" for name, value in values.items())],  # noqa: S607
+        cwd=ROOT,
+        env=compose.environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+@contextmanager
+def submitting(app: App, pair: Pair) -> Iterator[list[str]]:
+    """Somebody who submits without a pause; the jobs that were accepted."""
+    jobs: list[str] = []
+    over = threading.Event()
+
+    def submit() -> None:
+        while not over.is_set():
+            answer = app.submit(task(), pair)
+            if answer.status == 200:
+                jobs.append(answer.json()["jobId"])
+
+    thread = threading.Thread(target=submit)
+    thread.start()
+    try:
+        yield jobs
+    finally:
+        over.set()
+        thread.join(timeout=60)
+
+
+def test_a_restored_system_serves_every_job_that_was_done(
+    backend: Backend, compose: Compose, pair: Pair, tmp_path: Path
+) -> None:
+    app = backend.phone()
+    assert app.update_profile(zip="15213", ownership="Own").status == 200
+    before = app.request("GET", f"/v1/profile?userID={app.uid}")
+    done = [app.submit(task(), pair).json()["jobId"] for _ in range(3)]
+    answers = {}
+    for job in done:
+        assert app.wait(job, seconds=120)["status"] == "done"
+        answers[job] = app.poll(job).body
+    compose.run("stop", "--timeout", "10", "analysis")
+    waiting = app.submit(task(), pair).json()["jobId"]
+
+    with submitting(backend.phone(), pair) as others:
+        made = make(compose, "backup", TO=str(tmp_path / "backup"))
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert others, "nobody submitted during the backup"
+    assert {entry.stat().st_mode & 0o077 for entry in (tmp_path / "backup").iterdir()} == {0}
+    again = make(compose, "backup", TO=str(tmp_path / "backup"))
+    assert again.returncode != 0
+    assert "exists already" in again.stderr
+
+    refused = make(compose, "restore", FROM=str(tmp_path / "backup"))
+    assert refused.returncode != 0
+    assert "OVERWRITE=1" in refused.stderr
+    assert app.poll(done[0]).body == answers[done[0]], "a refusal must change nothing"
+
+    compose.run("down", "--volumes", "--timeout", "10")
+    restored = make(compose, "restore", FROM=str(tmp_path / "backup"))
+    assert restored.returncode == 0, restored.stdout + restored.stderr
+    wait_until_ready(backend.url)
+    assert {job: app.poll(job).body for job in done} == answers
+    assert app.request("GET", f"/v1/profile?userID={app.uid}").body == before.body
+    # No broker knows of it any more: the sweeper announces it again after JOB_REPUBLISH_SECONDS.
+    assert app.wait(waiting, seconds=240)["status"] == "done"
+    for job in others:
+        answer = app.poll(job)
+        assert answer.status == 404 or app.wait(job, seconds=240)["status"] == "done"
+
+    # A system that has gone on since is put back to what it was.
+    later = app.submit(task(), pair).json()["jobId"]
+    assert app.wait(later, seconds=120)["status"] == "done"
+    over = make(compose, "restore", FROM=str(tmp_path / "backup"), OVERWRITE="1")
+    assert over.returncode == 0, over.stdout + over.stderr
+    wait_until_ready(backend.url)
+    assert app.poll(later).status == 404
+    assert {job: app.poll(job).body for job in done} == answers
+
+
+def test_a_backup_of_a_system_that_is_down_leaves_nothing_that_could_be_taken_for_one(
+    backend: Backend, compose: Compose, tmp_path: Path
+) -> None:
+    compose.run("stop", "--timeout", "10", "mongo")
+    try:
+        made = make(compose, "backup", TO=str(tmp_path / "backup"))
+        assert made.returncode != 0
+        assert not (tmp_path / "backup").exists()
+    finally:
+        compose.up(backend.mode, backend.issuer)
+        wait_until_ready(backend.url)
+
+
+def test_a_damaged_backup_is_refused_before_anything_is_changed(
+    backend: Backend, compose: Compose, tmp_path: Path
+) -> None:
+    made = make(compose, "backup", TO=str(tmp_path / "backup"))
+    assert made.returncode == 0, made.stdout + made.stderr
+    photos = tmp_path / "backup" / "photos.bson"
+    os.truncate(photos, photos.stat().st_size - 1)
+    refused = make(compose, "restore", FROM=str(tmp_path / "backup"), OVERWRITE="1")
+    assert refused.returncode != 0
+    wait_until_ready(backend.url)
