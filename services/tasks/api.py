@@ -26,10 +26,10 @@ from services.chassis.problems import Problem
 from services.tasks.idempotency import read_key
 from services.tasks.jobs import JobState
 from services.tasks.photos.store import PhotoNotFoundError
-from services.tasks.pictures import media_type
+from services.tasks.privacy.pieces import UnreadableError
 from services.tasks.reports import done_answer
 from services.tasks.submissions import read_submission
-from services.tasks.uploads import HEAD_BYTES, received
+from services.tasks.uploads import received
 
 router = APIRouter()
 
@@ -169,8 +169,8 @@ async def follow_job(request: Request, job_id: str) -> Response:
     image = None
     if job["imageID"]:
         try:
-            image = await state.photos.open(job["imageID"])
-        except PhotoNotFoundError:
+            image = await state.shown_photos.open(job["imageID"])
+        except (PhotoNotFoundError, UnreadableError):
             image = None  # the report itself is not lost with its picture
     return done_answer(job["report"], report_image_name(job["taskID"]), image)
 
@@ -224,26 +224,25 @@ async def read_task(request: Request, task_id: str) -> Task:
     },
 )
 async def read_photo(request: Request, task_id: str, photo_id: str) -> Response:
-    """The bytes of a photo of the task, as they were uploaded."""
+    """A photo of the task as it looks: without GPS, dates, and whatever else is not needed to show it.
+
+    Not found, too, is a photo that is so damaged that its picture cannot be told from what it says of people and
+    places.
+    """
     task = await _own_task(request, task_id)
     if not any(photo["photoID"] == photo_id for photo in task["photos"]):
         raise Problem(404, "Photo not found")
     try:
-        stored = await request.state.photos.open(photo_id)
-        first = await anext(stored.chunks, b"")
+        photo = await request.state.shown_photos.open(photo_id)
     except PhotoNotFoundError:
         raise Problem(404, "Photo not found") from None
-
-    async def body() -> Any:
-        yield first
-        async for chunk in stored.chunks:
-            yield chunk
-
+    except UnreadableError:
+        raise Problem(404, "The photo is damaged and cannot be shown.") from None
     return StreamingResponse(
-        body(),
-        media_type=media_type(first[:HEAD_BYTES]) or "application/octet-stream",
+        photo.chunks,
+        media_type=photo.media_type,
         headers={
-            "Content-Length": str(stored.size),
+            "Content-Length": str(photo.size),
             "X-Content-Type-Options": "nosniff",
             "Cache-Control": "private, max-age=3600",
         },

@@ -27,6 +27,7 @@ from services.tasks.events import profile_handlers, result_handlers
 from services.tasks.internal_api import router as internal_router
 from services.tasks.models import outbox
 from services.tasks.photos.store import PhotoStore, PhotoStoreError
+from services.tasks.privacy.photos import ShownPhotos
 from services.tasks.settings import TasksSettings
 from services.tasks.store import Bounds, TaskStore
 from services.tasks.sweeper import Sweeper
@@ -43,6 +44,7 @@ class State(TypedDict):
 
     store: TaskStore
     photos: PhotoStore
+    shown_photos: ShownPhotos
     access: Access
     limits: Limits
     service_token: str
@@ -81,6 +83,7 @@ def create_app(
             yield State(
                 store=store,
                 photos=photos,
+                shown_photos=ShownPhotos(photos, settings.max_photo_bytes),
                 access=Access(Bearers(AccessTokens(jwks), google), settings.auth_mode),
                 limits=Limits(settings.max_photo_bytes, settings.max_photos),
                 service_token=settings.service_token.get_secret_value(),

@@ -4,13 +4,16 @@ import io
 import time
 import uuid
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from tests.e2e.app import App, image_of, task
 from tests.e2e.conftest import Backend
 
 Pair = list[tuple[str, bytes]]
+
+PLACE = b"40.4406N 79.9959W"
 
 REPORT_FIELDS = {
     "taskID",
@@ -235,14 +238,27 @@ def test_the_public_api_is_documented(backend: Backend) -> None:
     assert app.request("GET", "/docs").status == 200
 
 
-def test_the_photos_of_a_task_come_back_as_they_were_sent(backend: Backend, pair: Pair) -> None:
+def with_exif(jpeg: bytes, exif: Image.Exif) -> bytes:
+    """``jpeg`` with one more segment of EXIF, in front of all others."""
+    body = exif.tobytes()
+    return jpeg[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
+
+
+def test_the_photos_of_a_task_come_back_as_they_look_without_where_they_were_taken(
+    backend: Backend, pair: Pair
+) -> None:
     app = backend.phone()
-    sent = task()
-    app.wait(app.submit(sent, pair).json()["jobId"])
+    sent, place = task(), Image.Exif()
+    place.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSAreaInformation] = PLACE
+    told = [(name, with_exif(data, place)) for name, data in pair]
+    app.wait(app.submit(sent, told).json()["jobId"])
     stored = app.request("GET", f"/v1/tasks/{sent['id']}").json()
     kinds = {photo["kind"]: photo["photoID"] for photo in stored["photos"]}
-    for name, data in pair:
+    for name, data in told:
         photo = app.request("GET", f"/v1/tasks/{sent['id']}/photos/{kinds[name[5:-4]]}")
-        assert photo.body == data
+        assert PLACE in data
+        assert PLACE not in photo.body
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(photo.body))), np.asarray(Image.open(io.BytesIO(data))))
+        assert int(photo.headers["content-length"]) == len(photo.body)
         assert photo.headers["content-type"] == "image/jpeg"
         assert photo.headers["x-content-type-options"] == "nosniff"

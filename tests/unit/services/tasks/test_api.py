@@ -8,14 +8,17 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+import numpy as np
 import pytest
 
 from contracts.events import AnalysisCompleted, AnalysisFailed, AnalysisStarted, PhotoKind, TaskSubmitted
 from contracts.public import JobDone, Task, TaskPage
 from contracts.reports import Report, Severity
 from services.tasks.photos.store import CHUNK_BYTES, PhotoMetadata, PhotoNotFoundError, PhotoStoreError, new_photo_id
+from services.tasks.privacy.photos import HELD_BYTES
 from tests.tokens import EMAIL
-from tests.unit.services.tasks.forms import CONTENT_TYPE, app_form, pair, photo
+from tests.unit.services.tasks.forms import CONTENT_TYPE, SMALLEST_PHOTO, app_form, pair, photo
+from tests.unit.services.tasks.privacy.telling import TELLING, large_jpeg, picture, pixels
 from tests.unit.services.tasks.running import Answer, Service
 from tests.waiting import until
 
@@ -57,6 +60,14 @@ async def finished(service: Service, task_id: str, image: bytes | None) -> str:
     image_id = None if image is None else await stored(service, image)
     await service.hear(AnalysisCompleted(job_id=job_id, report=report(task_id), image_id=image_id))
     return job_id
+
+
+async def shown(service: Service, data: bytes) -> Answer:
+    """A photo as it comes back to who uploaded it."""
+    task_id = new_task()
+    await service.new_job(task_id, [("media0", "obs0_rgb.bin", data)], headers=service.bearer())
+    task = (await service.get(f"/v1/tasks/{task_id}", headers=service.bearer())).json
+    return await service.get(f"/v1/tasks/{task_id}/photos/{task['photos'][0]['photoID']}", headers=service.bearer())
 
 
 def is_problem(answer: Answer, status: int) -> str:
@@ -126,7 +137,12 @@ async def test_a_failed_job_tells_why(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "size", [1, 2, 3, 4, 5, 6, 1000, *(n * CHUNK_BYTES + more for n in (1, 2) for more in (-2, -1, 0, 1, 2))]
+    "size",
+    [
+        *range(SMALLEST_PHOTO, SMALLEST_PHOTO + 6),
+        1000,
+        *(n * CHUNK_BYTES + more for n in (1, 5) for more in (-2, -1, 0, 1, 2)),
+    ],
 )
 async def test_the_image_is_embedded_byte_by_byte_whatever_its_size(service: Service, size: int) -> None:
     task_id, image = new_task(), photo(size, size)
@@ -303,28 +319,56 @@ async def test_a_task_is_shown_with_its_report_and_photos(service: Service) -> N
 
 
 @pytest.mark.parametrize(
-    ("head", "kind"),
+    ("form", "kind"),
     [
-        (b"\xff\xd8\xff\xe0", "image/jpeg"),
-        (b"\x89PNG\r\n\x1a\n", "image/png"),
-        (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "image/webp"),
-        (b"\x00\x00\x00\x18ftypheic", "image/heic"),
-        (b"\x00\x00\x00\x18ftypavif", "image/avif"),
-        (b"II*\x00", "image/tiff"),
-        (b"GIF89a", "image/gif"),
+        ("JPEG", "image/jpeg"),
+        ("PNG", "image/png"),
+        ("WEBP", "image/webp"),
+        ("HEIF", "image/heic"),
+        ("AVIF", "image/avif"),
+        ("TIFF", "image/tiff"),
+        ("GIF", "image/gif"),
+        ("BMP", "image/bmp"),
     ],
 )
-async def test_a_photo_comes_back_as_it_was_sent_and_as_what_it_is(service: Service, head: bytes, kind: str) -> None:
-    task_id = new_task()
-    data = head + photo(CHUNK_BYTES + 1000)
-    await service.new_job(task_id, [("media0", "obs0_rgb.bin", data)], headers=service.bearer())
-    task = (await service.get(f"/v1/tasks/{task_id}", headers=service.bearer())).json
-    answer = await service.get(f"/v1/tasks/{task_id}/photos/{task['photos'][0]['photoID']}", headers=service.bearer())
-    assert answer.body == data
+async def test_a_photo_is_shown_as_what_it_is_without_where_it_was_taken(
+    service: Service, form: str, kind: str
+) -> None:
+    data = picture(form)
+    answer = await shown(service, data)
+    assert answer.status == 200
     assert answer.headers["Content-Type"] == kind
-    assert answer.headers["Content-Length"] == str(len(data))
+    assert answer.headers["Content-Length"] == str(len(answer.body))
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "private" in answer.headers["Cache-Control"]
+    assert TELLING not in answer.body
+    assert np.array_equal(pixels(answer.body), pixels(data))
+
+
+async def test_a_large_photo_is_shown_in_pieces_that_make_it_whole(service: Service) -> None:
+    data = large_jpeg()
+    assert len(data) > HELD_BYTES
+    answer = await shown(service, data)
+    assert TELLING in data
+    assert TELLING not in answer.body
+    assert answer.headers["Content-Length"] == str(len(answer.body))
+    assert np.array_equal(pixels(answer.body), pixels(data))
+
+
+async def test_a_photo_without_a_picture_in_it_is_not_shown(service: Service) -> None:
+    answer = await shown(service, b"\x89PNG\r\n\x1a\n" + bytes(100) + TELLING)
+    assert "damaged" in is_problem(answer, 404)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+async def test_a_report_image_says_nothing_of_places_whoever_wrote_it(service: Service, form: str) -> None:
+    task_id, data = new_task(), picture(form)
+    job_id = await finished(service, task_id, data)
+    answer = await service.get(f"/detect_leak/{job_id}", headers=service.bearer())
+    image = base64.b64decode(answer.json["image"]["data"], validate=True)
+    assert TELLING in data
+    assert TELLING not in image
+    assert np.array_equal(pixels(image), pixels(data))
 
 
 async def test_a_photo_whose_bytes_are_lost_is_not_found(service: Service) -> None:
@@ -397,11 +441,16 @@ async def test_while_the_photo_store_is_away_clients_are_told_to_come_again(
 
 
 async def test_a_photo_that_breaks_off_never_looks_whole(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    job_id = await finished(service, new_task(), photo(2 * CHUNK_BYTES))
+    job_id = await finished(service, new_task(), photo(HELD_BYTES + 2 * CHUNK_BYTES))
     opened = service.photos.open
+    openings = 0
 
     async def torn(photo_id: str) -> Any:
+        nonlocal openings
+        openings += 1
         whole = await opened(photo_id)
+        if openings == 1:  # to look at it; it breaks off while it is sent
+            return whole
 
         async def chunks() -> Any:
             yield await anext(whole.chunks)
