@@ -77,3 +77,12 @@ def test_what_no_quality_can_shrink_becomes_smaller() -> None:
     data = encode_jpeg(photo(400, 400, noisy=True), 8_000)
     assert len(data) <= 8_000
     assert opened(data).width < 400
+
+
+def test_report_pictures_hold_nothing_but_their_pixels() -> None:
+    panel = Panel(photo(60, 80), None, (), "")
+    for data in (draw_sheet(sheet(panel)), draw_thumbnail(panel)):
+        image = opened(data)
+        assert image.info.keys() <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
+        assert not image.getexif()
+        assert data.endswith(b"\xff\xd9")
