@@ -10,6 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
+from services.chassis.protocol import BoundedProtocol
 from services.chassis.serving import bind
 
 PATIENCE = 10.0  # a test that waits longer has failed
@@ -18,7 +19,16 @@ PATIENCE = 10.0  # a test that waits longer has failed
 @asynccontextmanager
 async def served(app: ASGIApp) -> AsyncIterator[int]:
     """The port at which ``app`` is served by the services' server, but for its unhurried stop."""
-    config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, server_header=False, ws="none")
+    config = uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+    )
     config.load()
     state = ServerState()
     protocol = config.http_protocol_class
