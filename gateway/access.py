@@ -1,26 +1,133 @@
-"""Who may pass: the token of a request is checked before a byte of its body is read."""
+"""Who may pass, and how often: decided before a byte of a request's body is read.
+
+The order is part of the promise. The address is counted first, so that neither a sign-in nor a wrong token can be
+tried more often than the limit allows. Then the token is checked, and the person that it proves is counted, who stays
+the same one at every address. Last, a submission takes one of the places for uploads. Where there is no token (at
+sign-in, and in legacy mode) only the address is left to count by.
+"""
+
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.addresses import Addresses
+from gateway.rates import RateLimit
+from gateway.settings import GatewaySettings
+from gateway.uploads import Uploads
 from services.chassis.access import Access
+from services.chassis.identity import Identity
+from services.chassis.metrics import Metrics
 from services.chassis.problems import Problem, problem_response
 
+Kind = Literal["login", "submit", "poll", "other"]
 
-class Authenticated:
-    """An ASGI app that only lets requests in that the :class:`Access` in the lifespan state lets in.
+_TOO_MANY = {
+    "login": "sign-ins",
+    "submit": "submissions",
+    "poll": "questions about submissions",
+    "other": "requests",
+}
 
-    The header goes on untouched, for the service to check it again.
+
+class Admission:
+    """What clients have used of their limits, in this process alone: each replica counts for itself."""
+
+    def __init__(self, settings: GatewaySettings, metrics: Metrics) -> None:
+        rates = {
+            "login": settings.limit_login,
+            "submit": settings.limit_submit,
+            "poll": settings.limit_poll,
+            "other": settings.limit_other,
+        }
+        people = settings.people_per_address
+        self._of_address = {kind: RateLimit(rate.times(people)) for kind, rate in rates.items() if rate is not None}
+        self._of_person = {kind: RateLimit(rate) for kind, rate in rates.items() if rate is not None}
+        self._addresses = Addresses(settings.trusted_proxies)
+        self._uploads = Uploads(settings.uploads_at_once)
+        self._uploads_of_person = settings.uploads_per_person
+        self._uploads_of_address = settings.uploads_per_person * people
+        self._refused = metrics.requests_refused
+
+    def count_address(self, kind: Kind, scope: Scope) -> str:
+        """Count a request; the address that it came from. Raises :class:`Problem`: 429."""
+        address = self._addresses.of(scope)
+        self._count(kind, "address", self._of_address, address, f"Too many {_TOO_MANY[kind]} came from your network.")
+        return address
+
+    def count_person(self, kind: Kind, person: str) -> None:
+        """Count a request of somebody whose token was good. Raises :class:`Problem`: 429."""
+        self._count(kind, "person", self._of_person, person, f"You have sent too many {_TOO_MANY[kind]}.")
+
+    def _count(self, kind: Kind, by: str, limits: dict[str, RateLimit], key: str, sentence: str) -> None:
+        limit = limits.get(kind)
+        seconds = limit.wait(key) if limit is not None else 0
+        if seconds:
+            self._refused.labels(kind, by).inc()
+            raise Problem(429, f"{sentence} Please try again {_in(seconds)}.", {"Retry-After": str(seconds)})
+
+    def begin_upload(self, address: str, person: str | None) -> str:
+        """Take a place for a submission; what :meth:`end_upload` wants to know. Raises :class:`Problem`: 429, 503."""
+        by, name, most = (
+            ("address", address, self._uploads_of_address)
+            if person is None
+            else ("person", person, self._uploads_of_person)
+        )
+        client = f"{by} {name}"
+        try:
+            self._uploads.enter(client, most)
+        except Problem as problem:
+            self._refused.labels("uploads", "all" if problem.status == 503 else by).inc()
+            raise
+        return client
+
+    def end_upload(self, client: str) -> None:
+        """Give the place back."""
+        self._uploads.leave(client)
+
+
+class Admitted:
+    """An ASGI app that only lets requests in that ``admission`` and the :class:`Access` in the lifespan state let in.
+
+    The Authorization header goes on untouched, for the service to check it again.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, admission: Admission, kind: Kind, *, needs_token: bool) -> None:
         self._app = app
+        self._admission = admission
+        self._kind = kind
+        self._needs_token = needs_token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        access: Access = scope["state"]["access"]
+        upload = None
         try:
-            await access.caller(Request(scope))
+            address = self._admission.count_address(self._kind, scope)
+            person = await self._person(scope) if self._needs_token else None
+            if person is not None:
+                self._admission.count_person(self._kind, person)
+            if self._kind == "submit":
+                upload = self._admission.begin_upload(address, person)
         except Problem as problem:
             await problem_response(problem.status, problem.detail, problem.headers)(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            if upload is not None:
+                self._admission.end_upload(upload)
+
+    async def _person(self, scope: Scope) -> str | None:
+        access: Access = scope["state"]["access"]
+        caller = await access.caller(Request(scope))
+        return None if caller.identity is None else _name(caller.identity)
+
+
+def _name(identity: Identity) -> str:
+    """One name for a person, whichever token proves it: the e-mail address, where it has one."""
+    return min(identity.user_ids, key=lambda user_id: ("@" not in user_id, user_id))
+
+
+def _in(seconds: int) -> str:
+    if seconds < 120:
+        return f"in {seconds} second{'s' if seconds > 1 else ''}"
+    return f"in {-(-seconds // 60)} minutes"

@@ -1,9 +1,12 @@
 """The gateway's own routes: signs of life, and the documentation of the public API."""
 
 import asyncio
+from importlib.resources import files
+from typing import Literal
 
 from fastapi import APIRouter, Response
 from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import FileResponse
 
 from contracts.public import ServiceStatus
 from gateway import documentation
@@ -45,6 +48,12 @@ async def openapi() -> Response:
     return Response(
         await asyncio.to_thread(documentation.committed_openapi, documentation.COMMITTED), media_type="application/json"
     )
+
+
+@router.get(f"{DOCS_ASSETS}/{{name}}", include_in_schema=False)
+async def docs_asset(name: Literal["swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"]) -> FileResponse:
+    """What the page for people is made of."""
+    return FileResponse(str(files("fastapi_offline") / "static" / name))
 
 
 @router.get("/docs", include_in_schema=False)

@@ -7,12 +7,12 @@ from functools import partial
 from typing import TypedDict
 
 import aiohttp
-from fastapi import FastAPI
-from starlette.staticfiles import StaticFiles
+from fastapi import Depends, FastAPI, Request
 from starlette.types import ASGIApp
 
 from gateway import readiness
-from gateway.api import DOCS_ASSETS, router
+from gateway.access import Admission
+from gateway.api import router
 from gateway.proxy import Upstream, connections
 from gateway.routes import forwarding_routes
 from gateway.settings import GatewaySettings
@@ -80,9 +80,14 @@ def create_app(settings: GatewaySettings, metrics: Metrics, services: Services |
         openapi_url=None,
         redirect_slashes=False,
     )
-    app.router.routes.extend(forwarding_routes(settings.max_upload_bytes))  # first: routes are tried in their order
-    app.include_router(router)
-    app.mount(DOCS_ASSETS, StaticFiles(packages=[("fastapi_offline", "static")]), name="docs_assets")
+    admission = Admission(settings, metrics)
+
+    async def counted(request: Request) -> None:
+        admission.count_address("other", request.scope)
+
+    # First: routes are tried in their order.
+    app.router.routes.extend(forwarding_routes(settings.max_upload_bytes, admission))
+    app.include_router(router, dependencies=[Depends(counted)])
     app.include_router(health_router())
     install_problems(app)
     app.add_middleware(RequestScope, service=SERVICE, metrics=metrics)

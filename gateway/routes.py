@@ -8,7 +8,7 @@ from urllib.parse import quote
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.access import Authenticated
+from gateway.access import Admission, Admitted, Kind
 from gateway.limits import BodyLimits, Limited
 from services.chassis.correlation import traceparent
 from services.chassis.problems import problem_response
@@ -31,20 +31,21 @@ class PublicRoute:
     service: ServiceName
     path: str
     needs_token: bool = True
-    takes_photos: bool = False
+    kind: Kind = "other"
 
 
 PUBLIC_ROUTES = (
-    PublicRoute("login", "POST", ("/auth/login", "/login"), "auth", "/login", needs_token=False),
+    PublicRoute("login", "POST", ("/auth/login", "/login"), "auth", "/login", needs_token=False, kind="login"),
     PublicRoute("update_profile", "POST", ("/auth/update_profile", "/update_profile"), "auth", "/update_profile"),
     PublicRoute("read_profile", "GET", ("/v1/profile",), "auth", "/v1/profile"),
-    PublicRoute("submit", "POST", ("/leakage/detect_leak", "/detect_leak"), "tasks", "/detect_leak", takes_photos=True),
+    PublicRoute("submit", "POST", ("/leakage/detect_leak", "/detect_leak"), "tasks", "/detect_leak", kind="submit"),
     PublicRoute(
         "follow_job",
         "GET",
         ("/leakage/detect_leak/{job_id}", "/detect_leak/{job_id}"),
         "tasks",
         "/detect_leak/{job_id}",
+        kind="poll",
     ),
     PublicRoute("list_tasks", "GET", ("/v1/tasks",), "tasks", "/v1/tasks"),
     PublicRoute("read_task", "GET", ("/v1/tasks/{task_id}",), "tasks", "/v1/tasks/{task_id}"),
@@ -59,19 +60,18 @@ PUBLIC_ROUTES = (
 )
 
 
-def forwarding_routes(max_upload_bytes: int) -> Sequence[Route]:
+def forwarding_routes(max_upload_bytes: int, admission: Admission) -> Sequence[Route]:
     """:data:`PUBLIC_ROUTES` for a router; a submission may have ``max_upload_bytes``, any other body 64 KiB."""
     routes: list[Route] = []
     for public in PUBLIC_ROUTES:
-        app: ASGIApp = Forwarded(public.service, public.path)
-        if public.needs_token:
-            app = Authenticated(app)
-        limits = (
+        forwarded = Forwarded(public.service, public.path)
+        admitted = Admitted(forwarded, admission, public.kind, needs_token=public.needs_token)
+        body = (
             BodyLimits(max_upload_bytes, IDLE_SECONDS, UPLOAD_SECONDS)
-            if public.takes_photos
+            if public.kind == "submit"
             else BodyLimits(JSON_BYTES, IDLE_SECONDS, JSON_SECONDS)
         )
-        routes.extend(_Path(path, Limited(app, limits), public) for path in public.paths)
+        routes.extend(_Path(path, Limited(admitted, body), public) for path in public.paths)
     return routes
 
 

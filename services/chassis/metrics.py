@@ -16,6 +16,7 @@ class Metrics:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     http_requests: Counter = field(init=False)
     http_seconds: Histogram = field(init=False)
+    requests_refused: Counter = field(init=False)
     events_published: Counter = field(init=False)
     events_handled: Counter = field(init=False)
     event_seconds: Histogram = field(init=False)
@@ -38,6 +39,8 @@ class Metrics:
         http = ["service", "method", "route", "status"]
         make("http_requests", Counter("http_requests", "Requests answered", http, registry=r))
         make("http_seconds", Histogram("http_seconds", "Seconds to answer", ["service", "route"], registry=r))
+        refused = "Requests that a limit of the gateway refused, by what was counted"
+        make("requests_refused", Counter("requests_refused", refused, ["limit", "by"], registry=r))
         published = ["service", "type", "outcome"]
         make("events_published", Counter("events_published", "Events given to the broker", published, registry=r))
         handled = ["queue", "type", "outcome"]

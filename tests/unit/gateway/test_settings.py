@@ -1,7 +1,10 @@
 """What the gateway can be told, and what it refuses to be told."""
 
+from ipaddress import ip_network
+
 import pytest
 
+from gateway.rates import Rate
 from gateway.settings import GatewaySettings
 from services.chassis.settings import load
 from services.chassis.startup import StartupError
@@ -23,6 +26,7 @@ def test_the_least_that_must_be_said_is_enough(environment: pytest.MonkeyPatch):
     assert (settings.port, settings.metrics_port, settings.auth_mode) == (8000, 9000, "required")
     assert (settings.auth_url, settings.google_client_ids) == ("http://auth:8001", ("a", "b"))
     assert settings.max_upload_bytes == 160 * 1024 * 1024
+    assert (str(settings.limit_login), settings.trusted_proxies) == ("6/minute", ())
 
 
 @pytest.mark.parametrize("name", ENVIRONMENT)
@@ -41,9 +45,29 @@ def test_what_must_be_said_is_asked_for_by_its_name(environment: pytest.MonkeyPa
         ("MAX_UPLOAD_BYTES", "many"),
         ("GOOGLE_CLIENT_IDS", ","),
         ("PORT", "70000"),
+        ("LIMIT_LOGIN", "20"),
+        ("LIMIT_POLL", "0/minute"),
+        ("LIMIT_OTHER", "none"),
+        ("PEOPLE_PER_ADDRESS", "0"),
+        ("UPLOADS_AT_ONCE", "0"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8,proxy.example"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(environment: pytest.MonkeyPatch, name: str, value: str):
     environment.setenv(name, value)
     with pytest.raises(StartupError, match=rf"^Wrong settings\. {name}: "):
         load(GatewaySettings)
+
+
+def test_a_limit_is_a_rate_or_off(environment: pytest.MonkeyPatch):
+    environment.setenv("LIMIT_SUBMIT", "5/hour")
+    environment.setenv("LIMIT_POLL", "Off")
+    settings = load(GatewaySettings)
+    assert (settings.limit_submit, settings.limit_poll) == (Rate(5, 3600), None)
+
+
+def test_trusted_proxies_are_networks_and_addresses_of_both_families(environment: pytest.MonkeyPatch):
+    environment.setenv("TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1 ,2001:db8::/32")
+    networks = tuple(ip_network(text) for text in ("10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32"))
+    assert load(GatewaySettings).trusted_proxies == networks

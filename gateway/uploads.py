@@ -1,0 +1,39 @@
+"""How many submissions may be under way at the same time: each holds a connection to a service, and its buffers."""
+
+from collections import Counter
+
+from services.chassis.problems import RETRY_AFTER_SECONDS, Problem, unavailable
+
+
+class Uploads:
+    """The places for submissions. ``most``: how many there are, for all clients together."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._of_client: Counter[str] = Counter()  # only those with a submission under way
+
+    @property
+    def taken(self) -> int:
+        """How many places are taken."""
+        return self._of_client.total()
+
+    def enter(self, client: str, most: int) -> None:
+        """Take a place for ``client``, who may have ``most`` of them, until :meth:`leave`.
+
+        Raises :class:`Problem`: 429 when the client has them all, 503 when everybody together has.
+        """
+        if self._of_client[client] >= most:
+            raise Problem(
+                429,
+                "Several of your uploads are still under way. Please try again when one of them has ended.",
+                {"Retry-After": str(RETRY_AFTER_SECONDS)},
+            )
+        if self.taken >= self._most:
+            raise unavailable("Very many people are uploading right now. Please try again in a few seconds.")
+        self._of_client[client] += 1
+
+    def leave(self, client: str) -> None:
+        """Give back a place that :meth:`enter` gave."""
+        self._of_client[client] -= 1
+        if not self._of_client[client]:
+            del self._of_client[client]
