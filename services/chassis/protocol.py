@@ -1,23 +1,40 @@
-"""HTTP/1.1 as uvicorn speaks it, with bounds on what arrives before an app can count it.
+"""HTTP/1.1 as uvicorn speaks it, with bounds on what arrives before an app can count it, and with no second meaning.
 
-An app counts the bytes of a body that it reads. It never sees the rest: a request head, trailers, chunk extensions.
-uvicorn holds them without a bound, and waits for them without an end.
+An app counts the bytes of a body that it reads. It never sees the rest: a request head, trailers, chunk extensions,
+requests that were sent without waiting for answers, what comes of a body after its answer. uvicorn holds them without
+a bound, or waits for them without an end.
+
+Its parser also takes requests that another server, in front of this one or behind it, may read in another way: an odd
+version, no host or two, a transfer coding beside ``chunked``. Nobody who is honest sends them; they are refused.
 """
 
 import asyncio
 
+import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from services.chassis.correlation import correlated
+from services.chassis.problems import problem_response
+
+log = structlog.get_logger(__name__)
+
 MOST_HEAD_BYTES = 64 * 2**10
+MOST_WAITING = 16  # requests of one connection; browsers and apps send one and wait for its answer
 HEAD_SECONDS = 30.0  # from the connection, or from the first byte of a later request, to the end of the head
+REST_SECONDS = 30.0  # from an answer to the end of a body that it did not wait for
+
+
+class ImproperError(Exception):
+    """What no honest client sends; the parser turns it into an error of its own, which is answered with 400."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Refuses more than MOST_HEAD_BYTES of anything but a body, a head that takes HEAD_SECONDS, and drops trailers."""
+    """Refuses, with 400 or by closing the connection, what has no bound or more than one meaning; drops trailers."""
 
     _unusable = 0  # bytes since the parser last had something for the app
     _usable = False
     _patience: asyncio.TimerHandle | None = None
+    _rest: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -25,6 +42,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._stop_waiting_for_rest()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -35,12 +53,15 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse("Request header fields too large.")
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MOST_WAITING:
+            raise ImproperError
         super().on_message_begin()
         self._wait_for_head()
 
     def on_headers_complete(self) -> None:
         self._stop_waiting()
         self._usable = True
+        self._refuse_ambiguous_head()
         super().on_headers_complete()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -54,7 +75,40 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._usable = True
+        self._stop_waiting_for_rest()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.response_complete and self.cycle.more_body and not self.transport.is_closing():
+            self._rest = self.loop.call_later(REST_SECONDS, self.transport.close)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no proper request with a problem document, and close the connection.
+
+        While an answer to an earlier request is due, only the closing is left: what we say would be taken for it.
+        """
+        cycle = self.cycle
+        awaited = cycle is not None and not cycle.response_complete
+        if not self.transport.is_closing() and not (awaited and (cycle.response_started or not cycle.more_body)):
+            with correlated(None) as trace_id:
+                log.info("refused what is no proper request", reason=msg)
+                response = problem_response(400, msg, {"Connection": "close", "X-Correlation-Id": trace_id})
+            lines = [b"HTTP/1.1 400 Bad Request", *(name + b": " + value for name, value in response.raw_headers)]
+            self.transport.write(b"\r\n".join([*lines, b"", bytes(response.body)]))
+        self.transport.close()
+
+    def _refuse_ambiguous_head(self) -> None:
+        version = self.parser.get_http_version()
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if (
+            version not in ("1.0", "1.1")
+            or hosts > 1
+            or (hosts == 0 and version == "1.1")
+            or (codings and (version == "1.0" or codings != [b"chunked"]))
+        ):
+            raise ImproperError
 
     def _wait_for_head(self) -> None:
         self._stop_waiting()
@@ -64,6 +118,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+
+    def _stop_waiting_for_rest(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
 
     def _refuse(self, reason: str) -> None:
         if self.cycle is None or self.cycle.response_complete:

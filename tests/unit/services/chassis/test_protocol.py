@@ -1,6 +1,7 @@
 """What arrives before an app can count it is bounded in size and in time."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -19,6 +20,8 @@ class App:
     def __init__(self) -> None:
         self.scopes: list[Scope] = []
         self.received = 0
+        self.answer = asyncio.Event()
+        self.answer.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scopes.append(scope)
@@ -27,10 +30,19 @@ class App:
             length += len(message["body"])
             self.received = length
             more = message["more_body"]
+        await self.answer.wait()
         body = str(length).encode()
         headers = [(b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+class Deaf(App):
+    """Answers without reading its body."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
 
 
 @asynccontextmanager
@@ -127,3 +139,61 @@ async def test_requests_follow_each_other_on_one_connection():
             writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nA: b\r\nContent-Length: 1\r\n\r\nx")
             await reader.readuntil(b"\r\n\r\n1")
     assert [len(scope["headers"]) for scope in app.scopes] == [3, 3, 3]
+
+
+async def test_requests_that_wait_for_their_turn_are_answered_in_their_order():
+    async with connected(App()) as (reader, writer):
+        for length in range(protocol.MOST_WAITING):
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % length + bytes(length))
+        for length in range(protocol.MOST_WAITING):
+            await reader.readuntil(b"\r\n\r\n%d" % length)
+
+
+async def test_a_client_that_never_waits_for_an_answer_is_cut_off():
+    app = App()
+    async with connected(app) as (reader, writer):
+        begun = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n"
+        await sent_until_closed(reader, writer, begun + b"x" + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 10_000)
+    assert len(app.scopes) <= protocol.MOST_WAITING + 2
+
+
+@pytest.mark.parametrize("begun", [b"Content-Length: 1000", b"Transfer-Encoding: chunked"])
+async def test_a_body_that_goes_on_after_its_answer_is_cut_off_in_time(begun: bytes, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(protocol, "REST_SECONDS", 0.05)
+    async with connected(Deaf()) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\n" + begun + b"\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        async with asyncio.timeout(PATIENCE):
+            assert await reader.read() == b""
+
+
+async def test_a_connection_goes_on_when_the_rest_of_a_body_comes_after_its_answer(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(protocol, "REST_SECONDS", 0.05)
+    async with connected(Deaf()) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"x")
+        await asyncio.sleep(0.15)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+
+
+async def test_what_is_no_request_is_answered_with_a_problem_document():
+    async with connected(App()) as (reader, writer):
+        writer.write(b"nonsense\r\n\r\n")
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"content-type: application/problem+json" in head
+    problem = json.loads(body)
+    assert (problem["status"], problem["detail"]) == (400, "Invalid HTTP request received.")
+    assert f"x-correlation-id: {problem['correlationId']}".encode() in head
+
+
+async def test_nonsense_after_a_request_is_not_taken_for_the_answer_to_it():
+    app = App()
+    app.answer.clear()
+    async with connected(app) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nnonsense\r\n\r\n")
+        async with asyncio.timeout(PATIENCE):
+            assert await reader.read() == b""
+        app.answer.set()
