@@ -33,6 +33,7 @@ _HOP_BY_HOP = frozenset(
     }
 )
 _NOT_FORWARDED = _HOP_BY_HOP | {b"host", b"expect"}  # the host is the service's; the server has dealt with Expect
+_NEVER_NAMED = {b"content-length", b"authorization", b"traceparent"}  # about the message, whatever a client says
 _NOT_RELAYED = _HOP_BY_HOP | {b"date", b"server"}  # our own server dates its answers
 _AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # aiohttp's additions: not the client's words
 
@@ -195,7 +196,7 @@ _FAILURES = {
 
 
 def _forwarded(headers: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    named = _named_in_connection(headers) - {b"content-length"}  # it is about the message whatever the client says
+    named = _named_in_connection(headers) - _NEVER_NAMED
     return [
         # aiohttp writes UTF-8, which keeps ASCII and UTF-8 values as they came.
         (name.decode("latin-1"), value.decode("utf-8", "replace"))

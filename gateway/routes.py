@@ -101,7 +101,7 @@ class Forwarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         params: dict[str, str] = scope["path_params"]
-        if not {".", ".."}.isdisjoint(params.values()):
+        if any(value.partition(";")[0] in (".", "..") for value in params.values()):
             # No id looks like this, but an HTTP client or server on the way may take it for a step in the path.
             await problem_response(404, "Not Found")(scope, receive, send)
             return
@@ -128,11 +128,14 @@ class Forwarded:
 
 
 def _own_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Without ``X-…`` and ``Forwarded``, in which proxies speak to the servers behind them; with our trace."""
+    """Without ``X-…`` and ``Forwarded``, in which proxies speak to the servers behind them; with our trace.
+
+    Without any name with an underscore too: there are servers that read ``X_User`` as ``X-User``.
+    """
     kept = [
         (name, value)
         for name, value in headers
-        if not name.startswith(b"x-") and name not in (b"forwarded", b"traceparent", b"tracestate")
+        if not name.startswith(b"x-") and b"_" not in name and name not in (b"forwarded", b"traceparent", b"tracestate")
     ]
     parent = traceparent()
     if parent:

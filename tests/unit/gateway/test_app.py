@@ -95,9 +95,74 @@ async def test_the_page_of_the_documentation_loads_nothing_from_elsewhere():
         b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
         b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length : 2\r\n\r\nab",
         b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nab",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 2, 2\r\n\r\nab",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: +2\r\n\r\nab",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 2 2\r\n\r\nab",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length:\r\n\r\nab",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\nab",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: identity\r\n\r\nab",
+        b'POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n',
+        b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+        b"POST /login HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\na\n0\n\n",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1 \r\na\r\n0\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\na\r\n0\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n10000000000000001\r\na\r\n0\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n",
     ],
 )
 async def test_a_request_whose_length_can_be_read_in_two_ways_reaches_no_service(head: bytes):
     async with opened(auth_mode="legacy") as door:
         assert (await ask(door.port, head)).status == 400
         assert door.auth.paths == []
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /v1/tasks HTTP/1.1\r\nHost: x\r\nAccept: a\r\n X-User: me\r\n\r\n",
+        b"GET /v1/tasks HTTP/1.1\r\n Host: x\r\n\r\n",
+        b"GET /v1/tasks HTTP/1.1\nHost: x\n\n",
+        b"GET /v1/tasks HTTP/1.1\r\nHost: x\nX-User: me\r\n\r\n",
+        b"GET /v1/tasks HTTP/1.1\r\nHost: x\r\nAccept: a\rX-User: me\r\n\r\n",
+        b"GET /v1/tasks HTTP/1.1\r\nHost: x\r\nAccept: a\0b\r\n\r\n",
+        b"GET /v1/tasks HTTP/1.1\r\nHost: x\r\nX-User : me\r\n\r\n",
+        b"GET /v1/tasks HTTP/1.1\r\nHost: x\r\n: me\r\n\r\n",
+        b"GET /v1/tasks HTTP/1.1\r\n\r\n",
+        b"GET /v1/tasks HTTP/1.1\r\nHost: x\r\nHost: tasks:8002\r\n\r\n",
+        b"GET /v1/tasks\r\n\r\n",
+        b"GET /v1/tasks HTTP/1.2\r\nHost: x\r\n\r\n",
+        b"GET /v1/tasks HTTP/2.0\r\nHost: x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"get /v1/tasks HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET \\v1\\tasks HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /v1/tasks\t/x HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /v1/tasks HTTP/1.1 x\r\nHost: x\r\n\r\n",
+        b"GET /v1/tasks/\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET http://tasks:8002 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET http://tasks:99999999/v1/tasks HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET file:///etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"CONNECT tasks:8002 HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+async def test_a_head_that_another_server_may_read_in_another_way_reaches_no_service(head: bytes):
+    async with opened(auth_mode="legacy") as door:
+        answer = await ask(door.port, head)
+        assert (door.auth.paths, door.tasks.paths) == ([], [])
+    problem = json.loads(answer.body)
+    assert (answer.status, problem["status"], answer.header("connection")) == (400, 400, "close")
+    assert answer.header("content-type") == "application/problem+json"
+    assert problem["correlationId"] == answer.header("x-correlation-id")
+
+
+async def test_what_follows_a_wish_to_upgrade_is_not_taken_for_a_request():
+    async with opened(auth_mode="legacy", same_process=True) as door:
+        hidden = get("/v1/tasks/hidden")
+        answer = await ask(door.port, get("/v1/tasks", "Connection: Upgrade", "Upgrade: h2c") + hidden)
+        assert (answer.status, door.tasks.paths) == (200, ["/v1/tasks"])

@@ -121,6 +121,13 @@ async def test_a_length_stays_when_the_client_calls_it_hop_by_hop():
     assert "content-length: 5" in service.headers()
 
 
+async def test_a_client_cannot_have_the_gateway_drop_the_token_that_it_has_checked():
+    service = Service()
+    async with raw_server(service) as port, proxied(port) as front:
+        await ask(front, get("/", "Authorization: Bearer x", "Connection: close, Authorization, traceparent"))
+    assert "authorization: bearer x" in service.headers()
+
+
 async def test_a_body_without_a_length_is_forwarded_in_chunks():
     service = Service(until=b"0\r\n\r\n")
     async with raw_server(service) as port, proxied(port) as front:

@@ -77,6 +77,31 @@ async def test_the_public_paths_are_the_ones_that_the_app_calls_and_the_ones_tha
         "/v1/tasks%20",
         "/v1/tasks%00",
         "/docs/oauth2-redirect",
+        "//tasks:8002/internal/jobs/1",
+        "/v1/tasks/..;",
+        "/v1/tasks/..%3Bx",
+        "/v1/tasks/..;/internal",
+        "/v1/tasks;/../internal",
+        "/v1/tasks/../../metrics",
+        "/v1/tasks/./x",
+        "/./v1/tasks",
+        "/v1/../internal/jobs",
+        "/v1/tasks/x/photos/y/../../../../internal",
+        "/%2e%2e/internal/jobs",
+        "/%2f/internal/jobs",
+        "/internal%2fjobs",
+        "/%69nternal/jobs/1",
+        "/INTERNAL/jobs/1",
+        "/v1/%74asks/%2e%2e%2f%2e%2e%2fmetrics",
+        "/LEAKAGE/detect_leak/1",
+        "/detect_leak/%2e%2E",
+        "/v1/tasks/%2e%2e;/photos/x",
+        "/dev/token",
+        "/readyz/tasks",
+        "http://tasks:8002/internal/jobs/1",
+        "http://tasks:8002/v1/tasks/../../metrics",
+        "HTTP://tasks:8002//v1/tasks",
+        "*",
     ],
 )
 async def test_no_other_path_reaches_a_service(path: str, same_process: bool):
@@ -89,7 +114,20 @@ async def test_no_other_path_reaches_a_service(path: str, same_process: bool):
 
 
 @BOTH_WAYS
-@pytest.mark.parametrize("path", ["/v1/tasks/%2fx", "/v1/tasks/a%3Fb", "/v1/tasks/a%23b", "/v1/tasks/a%25%32%46b"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/tasks/%2fx",
+        "/v1/tasks/a%3Fb",
+        "/v1/tasks/a%23b",
+        "/v1/tasks/a%25%32%46b",
+        "/v1/tasks/%252e%252e",
+        "/v1/tasks/..%5Cinternal",
+        "/v1/tasks/...",
+        "/v1/tasks/a%0D%0AX-User%3A%20me",
+        "/v1/tasks/%00",
+    ],
+)
 async def test_an_id_with_signs_that_mean_something_in_a_path_stays_an_id(path: str, same_process: bool):
     async with opened(same_process=same_process, auth_mode="legacy") as door:
         answer = await ask(door.port, get(path))
@@ -111,7 +149,7 @@ async def test_an_absolute_request_target_does_not_choose_the_server(same_proces
 @pytest.mark.parametrize("route", PUBLIC_ROUTES, ids=lambda route: route.name)
 async def test_another_method_is_refused_and_told_which_one_is_allowed(route: PublicRoute):
     async with opened(same_process=True, auth_mode="legacy") as door:
-        for method in {"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"} - {route.method}:
+        for method in {"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "CONNECT"} - {route.method}:
             request = get(route.paths[0]).replace(b"GET", method.encode(), 1)
             if method == "HEAD":
                 continue  # the answer has no body to read
@@ -123,7 +161,22 @@ async def test_another_method_is_refused_and_told_which_one_is_allowed(route: Pu
 
 @BOTH_WAYS
 async def test_a_client_cannot_speak_for_a_proxy_or_a_service(same_process: bool):
-    claims = ["X-Forwarded-For: 1.2.3.4", "Forwarded: for=1.2.3.4", "X-Service-Name: analysis", "X-User-Id: me"]
+    claims = [
+        "X-Forwarded-For: 1.2.3.4",
+        "x-forwarded-HOST: tasks",
+        "X-Forwarded-Prefix: /internal",
+        "X-Original-URL: /internal",
+        "X-Rewrite-URL: /internal",
+        "X-HTTP-Method-Override: DELETE",
+        "Forwarded: for=1.2.3.4",
+        "FORWARDED: host=tasks",
+        "X-Service-Name: analysis",
+        "X-User-Id: me",
+        "X_User: me",
+        "X_Forwarded_For: 1.2.3.4",
+        "Content_Length: 5",
+        "Transfer_Encoding: chunked",
+    ]
     async with opened(same_process=same_process, auth_mode="legacy") as door:
         answer = await ask(door.port, get("/v1/tasks", "Accept: x/y", *claims))
     names = {name for name, _ in told(answer.body)["headers"]}
