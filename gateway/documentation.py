@@ -27,19 +27,24 @@ Routes with a lock need `Authorization: Bearer <token>`: the `access_token` of t
 (A backend that runs with `AUTH_MODE=legacy` also takes requests without the header.) Errors are
 [problem details](https://www.rfc-editor.org/rfc/rfc9457); their `detail` is meant for the person at the phone.
 """
-# What the gateway may answer in a service's place: status, meaning, headers.
-_ANY = {
+# What the gateway may answer itself: status, meaning, headers.
+_OWN = {
+    "400": ("The request cannot be understood", ()),
+    "405": ("The path knows no such method", ("Allow",)),
+    "429": ("Too many requests by one person, or from one address", ("Retry-After",)),
     "500": ("Something went wrong on our side", ()),
+}
+# What it may answer in a service's place.
+_ANY = _OWN | {
     "502": ("A service gave no proper answer", ()),
     "503": ("A service is briefly unavailable", ("Retry-After",)),
     "504": ("A service took too long to answer", ()),
 }
-_UNDERSTOOD = {"400": ("The request cannot be understood", ())}
-_WITH_BODY = _UNDERSTOOD | {"408": ("The body came too slowly", ()), "413": ("The body is too large", ())}
-_WITH_TOKEN = _UNDERSTOOD | {
-    "401": ("No good token", ("WWW-Authenticate",)),
-}
+_WITH_BODY = {"408": ("The body came too slowly", ()), "413": ("The body is too large", ())}
+_WITH_TOKEN = {"401": ("No good token", ("WWW-Authenticate",))}
+_WITH_ID = {"404": ("There is no such thing", ())}
 _HEADERS = {
+    "Allow": {"description": "the method that it knows", "schema": {"type": "string"}},
     "Retry-After": {"description": "seconds to wait before trying again", "schema": {"type": "integer"}},
     "WWW-Authenticate": {"description": "`Bearer`", "schema": {"type": "string"}},
 }
@@ -67,7 +72,7 @@ def merged_openapi(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
             paths.setdefault(path, {})[public.method.lower()] = _public(operation, public, bare=index > 0)
     for path in _OWN_PATHS:
         for method, operation in own["paths"][path].items():
-            paths.setdefault(path, {})[method] = _with_problems(deepcopy(operation), {"500": _ANY["500"]})
+            paths.setdefault(path, {})[method] = _with_problems(deepcopy(operation), _OWN)
     return {
         "openapi": own["openapi"],
         "info": {**own["info"], "description": _DESCRIPTION},
@@ -101,6 +106,8 @@ def _public(operation: dict[str, Any], public: PublicRoute, *, bare: bool) -> di
         added |= _WITH_TOKEN
     if public.method == "POST":
         added |= _WITH_BODY
+    if "{" in public.path:
+        added |= _WITH_ID
     if bare:
         note = f"The same as `{public.method} {public.paths[0]}`."
         operation["description"] = f"{note}\n\n{operation['description']}" if operation.get("description") else note

@@ -95,11 +95,31 @@ def test_a_token_is_asked_for_where_the_gateway_asks_for_one(merged: dict[str, A
 def test_every_error_is_a_problem_document(merged: dict[str, Any]):
     for path, item in merged["paths"].items():
         for operation in item.values():
-            assert "500" in operation["responses"]
+            assert {"400", "405", "429", "500"} <= set(operation["responses"])
             for status, response in operation["responses"].items():
                 if status >= "400":
                     assert list(response["content"]) == ["application/problem+json"], (path, status)
     assert merged["paths"]["/login"]["post"]["responses"]["401"]["description"] == "wrong token"
+
+
+def test_what_the_gateway_answers_itself_is_documented_where_it_can(merged: dict[str, Any]):
+    for route in PUBLIC_ROUTES:
+        for path in route.paths:
+            responses = merged["paths"][path][route.method.lower()]["responses"]
+            assert {"400", "405", "429", "500", "502", "503", "504"} <= set(responses), path
+            if route.method == "POST":
+                assert {"408", "413"} <= set(responses), path
+            if "{" in path:
+                assert "404" in responses, path
+
+
+def test_a_status_that_comes_with_a_header_is_documented_with_it(merged: dict[str, Any]):
+    sent = {"401": "WWW-Authenticate", "405": "Allow", "429": "Retry-After", "503": "Retry-After"}
+    for path, item in merged["paths"].items():
+        for operation in item.values():
+            for status, header in sent.items():
+                if status in operation["responses"] and path not in ("/login", "/auth/login"):
+                    assert header in operation["responses"][status]["headers"], (path, status)
 
 
 def test_every_reference_leads_somewhere(merged: dict[str, Any]):
