@@ -3,17 +3,16 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TypedDict
 
 import aiohttp
 from fastapi import Depends, FastAPI, Request
 from starlette.types import ASGIApp
 
-from gateway import readiness
 from gateway.access import Admission
 from gateway.api import router
 from gateway.proxy import Upstream, connections
+from gateway.readiness import Readiness
 from gateway.routes import forwarding_routes
 from gateway.settings import GatewaySettings
 from services.chassis.access import Access
@@ -66,8 +65,8 @@ def create_app(settings: GatewaySettings, metrics: Metrics, services: Services |
                 tasks=behind.tasks,
                 access=Access(bearers, settings.auth_mode),
                 checks={
-                    "auth": partial(readiness.ask, behind.auth),
-                    "tasks": partial(readiness.ask, behind.tasks),
+                    "auth": Readiness(behind.auth).check,
+                    "tasks": Readiness(behind.tasks).check,
                 },
             )
 

@@ -6,7 +6,7 @@ import re
 import pytest
 from structlog.testing import capture_logs
 
-from gateway import documentation
+from gateway import documentation, readiness
 from tests.unit.gateway.door import Door, opened
 from tests.unit.gateway.wire import ask, get, post
 
@@ -24,7 +24,8 @@ async def test_the_status_routes_answer_with_a_small_object(path: str):
 
 
 @pytest.mark.parametrize("same_process", [False, True])
-async def test_it_is_ready_when_both_services_are(same_process: bool):
+async def test_it_is_ready_when_both_services_are(same_process: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(readiness, "KEPT_SECONDS", 0)
     async with opened(same_process=same_process) as door:
         answer = await ask(door.port, get("/readyz"))
         assert (answer.status, json.loads(answer.body)["checks"]) == (200, {"auth": "ok", "tasks": "ok"})
