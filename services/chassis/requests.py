@@ -19,7 +19,8 @@ _QUIET = frozenset({"/healthz", "/readyz"})  # asked every few seconds by orches
 class RequestScope:
     """Pure ASGI middleware, the outermost of a service.
 
-    Gives the request its correlation id and answers with it (``X-Correlation-Id``), logs one line with the route's
+    Gives the request its correlation id and answers with it (``X-Correlation-Id``), tells browsers to take the answer
+    for nothing but what its type says (``nosniff``), logs one line with the route's
     template (a path may hold ids that act as keys), counts, and turns an error that nobody handled into a problem
     document, so that no traceback ever leaves the process. A client that leaves in the middle is no error.
     """
@@ -43,8 +44,9 @@ class RequestScope:
                 nonlocal status
                 if message["type"] == "http.response.start":
                     status = message["status"]
-                    headers = [(k, v) for k, v in message.get("headers", []) if k.lower() != b"x-correlation-id"]
-                    message = {**message, "headers": [*headers, (b"x-correlation-id", trace_id.encode())]}
+                    own = {b"x-correlation-id": trace_id.encode(), b"x-content-type-options": b"nosniff"}
+                    headers = [(k, v) for k, v in message.get("headers", []) if k.lower() not in own]
+                    message = {**message, "headers": [*headers, *own.items()]}
                 await send(message)
 
             try:

@@ -55,6 +55,17 @@ async def test_an_error_that_nobody_foresaw_is_logged_and_answered_without_its_r
     assert counted(metrics, 500) == 1
 
 
+async def test_browsers_are_told_once_not_to_guess_the_type_of_any_answer():
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"x-content-type-options", b"nosniff"), (b"x-correlation-id", b"a service's own")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    sent, _ = await handled(app)
+    names = [name for name, _ in sent[0]["headers"]]
+    assert (b"x-content-type-options", b"nosniff") in sent[0]["headers"]
+    assert len(names) == len(set(names))
+
+
 async def test_an_error_after_the_answer_has_begun_cuts_the_connection():
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
