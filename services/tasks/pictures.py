@@ -17,6 +17,6 @@ def media_type(head: bytes) -> str | None:
         return "image/tiff"
     if head.startswith((b"GIF87a", b"GIF89a")):
         return "image/gif"
-    if head.startswith(b"BM") and len(head) >= 14:
+    if head.startswith(b"BM") and head[6:10] == bytes(4):  # two letters alone begin many a text
         return "image/bmp"
     return None

@@ -30,6 +30,7 @@ UNKNOWN = [
     b"\x00\x00\x00\x18ftypmp42",
     b"II+\x00\x08\x00\x00\x00",
     b"BM",
+    b"BM is how a bitmap begins, and a text too",
     b"%PDF-1.7",
     b"<svg xmlns='http://www.w3.org/2000/svg'>",
     b"<html><script>",
