@@ -231,6 +231,6 @@ class _PhotoPart:
 
 
 def _clean(name: str) -> str:
-    """A file name without a path and without anything but letters, digits and plain punctuation."""
+    """A file name without a path, without anything but letters, digits and plain punctuation, and never a mere dot."""
     name = name.replace("\\", "/").rsplit("/", 1)[-1]
-    return _UNPRINTABLE.sub("_", name)[-NAME_LENGTH:] or "photo"
+    return _UNPRINTABLE.sub("_", name)[-NAME_LENGTH:].strip(". ") or "photo"

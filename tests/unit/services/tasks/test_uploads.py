@@ -176,6 +176,8 @@ async def test_names_tell_kind_and_observation_where_they_can(
         ('a"b\n<script>.jpg', "a_b___script_.jpg"),
         ("x" * 300 + ".jpg", "x" * 196 + ".jpg"),
         ("", "photo"),
+        ("..", "photo"),
+        (".htaccess", "htaccess"),
     ],
 )
 async def test_file_names_are_stored_without_anything_treacherous(store: FilePhotos, sent: str, stored: str) -> None:
