@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run demo test fuzz lint format contracts lock evaluate bench up down backup restore clean
+.PHONY: help run demo test fuzz chaos lint format contracts lock evaluate bench up down backup restore clean
 
 # The newest Python from 3.11 on, unless PYTHON names one.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -34,6 +34,9 @@ format: .venv/dev ## put the code into its form
 
 evaluate: .venv/dev ## measure the thermographic analysis on synthetic scenes (and on THERMAL_PICTURES, a folder)
 	@$(BIN)/python -m tests.evaluation
+
+chaos: .venv/dev ## inject faults while phones work, and check that nothing is lost (MINUTES=2 SEED=…; needs Docker)
+	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),2) $(if $(SEED),--seed $(SEED)) $(CHAOS)
 
 fuzz: .venv/dev ## try the API against its document for MINUTES=5 or with EXAMPLES=…, or that at BASE_URL=… with TOKEN=…
 	@$(BIN)/python -m tests.fuzz

@@ -21,7 +21,7 @@ KEY_ID = "test-key"
 
 @dataclass(frozen=True)
 class Issuer:
-    """Signs tokens; ``port`` serves the certificates on every address of this machine."""
+    """Signs tokens; ``port`` serves the certificates."""
 
     key: rsa.RSAPrivateKey
     port: int
@@ -43,8 +43,8 @@ class Issuer:
 
 
 @contextmanager
-def issuing() -> Iterator[Issuer]:
-    """Run an issuer."""
+def issuing(host: str = "0.0.0.0") -> Iterator[Issuer]:  # noqa: S104 - containers must reach it
+    """Run an issuer that listens on ``host``."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     certificates = json.dumps({KEY_ID: _certificate(key)}).encode()
 
@@ -59,7 +59,7 @@ def issuing() -> Iterator[Issuer]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)  # noqa: S104 - containers must reach it
+    server = ThreadingHTTPServer((host, 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

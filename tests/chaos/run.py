@@ -1,0 +1,220 @@
+"""The course of a run: phones at work, one nemesis after another, then several at once, then everything is made whole.
+
+After each nemesis a probe tells how long the system takes to serve again: the time until a submission, made after the
+fault was healed, has its report.
+"""
+
+# ruff: noqa: S311 - chance must follow from the seed
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aio_pika.exceptions import AMQPError
+from docker.errors import DockerException
+from pymongo.errors import PyMongoError
+
+from tests.chaos.checker import ENDS, Violation, check, settled
+from tests.chaos.history import Event, History
+from tests.chaos.nemeses import NEMESES, Nemesis
+from tests.chaos.stores import Stores, read_stores
+from tests.chaos.system import System
+from tests.chaos.workload import REQUEST_SECONDS, Camera, Phone
+
+HEALED_SECONDS = 60.0  # within which everything must have come to an end
+MIXED_SHARE = 0.35  # of the time, at the end, several nemeses strike at once
+WARM_UP_SECONDS = 3.0
+QUIET_SECONDS = (0.5, 2.0)
+PROBE_SECONDS = 3.0
+AT_ONCE = 10
+SWEEP_SECONDS = 30.0  # beyond the grace period, for the sweeper's rounds
+UNABLE = (AMQPError, PyMongoError, DockerException, OSError, RuntimeError)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A nemesis that struck, for the report."""
+
+    group: str
+    name: str
+    did: str | None  # None: its moment did not come
+    at: float
+    seconds: float
+    recovered: float | None  # seconds after healing; None: not measured
+    together: bool
+
+
+@dataclass
+class Course:
+    """What happened, as far as it is not in the history."""
+
+    seed: int
+    faults: list[Fault] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
+    seconds: float = 0.0
+    drained: float | None = None  # seconds after the last healing until the last job had its end
+    ended_by_themselves: dict[str, int] = field(default_factory=dict)
+
+
+class Run:
+    """One run on one system."""
+
+    def __init__(self, system: System, history: History, seed: int, phones: int, camera: Camera) -> None:
+        self.system = system
+        self.history = history
+        self.course = Course(seed)
+        self._rng = random.Random(seed)
+        self._phones = [self._phone(number, camera) for number in range(phones)]
+        for phone in self._phones:
+            phone.neighbours = self._phones
+        self._probe = self._phone(phones, camera)
+        self._probe.request_seconds = PROBE_SECONDS
+
+    def _phone(self, number: int, camera: Camera) -> Phone:
+        rng = random.Random(self._rng.random())
+        return Phone(number, self.system.url, self.system.issuer, self.history, rng, camera)
+
+    async def go(self, seconds: float, nemeses: Sequence[Nemesis] = NEMESES) -> None:
+        """Let ``nemeses`` strike for ``seconds``, then heal, and wait until every job has ended."""
+        started = time.monotonic()
+        users = [asyncio.create_task(phone.use()) for phone in self._phones]
+        try:
+            await asyncio.sleep(WARM_UP_SECONDS)
+            await self._one_by_one(nemeses, started + seconds * (1 - MIXED_SHARE))
+            await self._mixed(nemeses, started + seconds)
+            self.system.heal()
+            await self._recovered()
+            await asyncio.sleep(WARM_UP_SECONDS)
+        finally:
+            for user in users:
+                user.cancel()
+            await asyncio.gather(*users, return_exceptions=True)
+        await self._drain()
+        self.course.seconds = time.monotonic() - started
+        self.course.ended_by_themselves = {
+            process.name: process.ended_by_itself for process in self.system.processes.values()
+        }
+
+    async def _one_by_one(self, nemeses: Sequence[Nemesis], end: float) -> None:
+        waiting: list[Nemesis] = []
+        while time.monotonic() < end:
+            if not waiting:
+                waiting = self._rng.sample(nemeses, len(nemeses))
+            await self._strike(waiting.pop(), together=False)
+            await asyncio.sleep(self._rng.uniform(*QUIET_SECONDS))
+
+    async def _mixed(self, nemeses: Sequence[Nemesis], end: float) -> None:
+        while time.monotonic() < end:
+            chosen = self._rng.sample(nemeses, min(len(nemeses), self._rng.choice((2, 2, 3))))
+            await asyncio.gather(*(self._strike(nemesis, together=True) for nemesis in chosen))
+            await self._recovered()
+
+    async def _strike(self, nemesis: Nemesis, *, together: bool) -> None:
+        at = time.monotonic()
+        rng = random.Random(self._rng.random())
+        self.history.write("begin", "fault", name=nemesis.name)
+        try:
+            did = await nemesis.strike(self.system, rng)
+        except UNABLE as error:  # when several strike at once, one may take away what another needs
+            did = None
+            self.history.write("end", "fault", name=nemesis.name, error=type(error).__name__)
+        seconds = time.monotonic() - at
+        self.history.write("end", "fault", name=nemesis.name, did=did)
+        recovered = None if together else await self._recovered()
+        self.course.faults.append(
+            Fault(nemesis.group, nemesis.name, did, round(at, 1), round(seconds, 1), recovered, together)
+        )
+
+    async def _recovered(self) -> float | None:
+        """Seconds until a submission that is made now, or again, has its report."""
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(HEALED_SECONDS):
+                while not await self._served():
+                    await asyncio.sleep(0.2)
+        except TimeoutError:
+            told = f"no submission came to its report within {HEALED_SECONDS:.0f} s after healing"
+            recent = tuple(event for event in self.history.events[-60:] if event.get("user") == self._probe.uid)
+            self.course.violations.append(Violation("stuck", "the system", told, recent))
+            return None
+        return round(time.monotonic() - started, 2)
+
+    async def _served(self) -> bool:
+        probe = self._probe
+        if not await probe.sign_in():
+            return False
+        task = f"probe-{self.history.next_op()}"
+        job = await probe.submit(task, probe.camera.pair())
+        if job is None:
+            return False
+        end = time.monotonic() + PROBE_SECONDS * 2
+        while time.monotonic() < end:
+            if (await probe.poll(task, job)).get("state") == "done":
+                return True
+            await asyncio.sleep(0.1)
+        return False
+
+    async def _drain(self) -> None:
+        """Poll every acknowledged job until it has ended, and all of them once more."""
+        started = time.monotonic()
+        for phone in (*self._phones, self._probe):
+            phone.request_seconds = REQUEST_SECONDS
+            await phone.sign_in()
+        waiting = self._taken()
+        while waiting and time.monotonic() - started < HEALED_SECONDS:
+            said = await self._poll(waiting)
+            waiting = [event for event, answer in zip(waiting, said, strict=True) if answer.get("state") not in ENDS]
+            await asyncio.sleep(0.2 if waiting else 0)
+        self.course.drained = None if waiting else round(time.monotonic() - started, 1)
+        await self.poll_all()
+
+    def _taken(self) -> list[Event]:
+        """The submissions that were answered 200."""
+        return [e for e in self.history.events if e["kind"] == "submit" and e.get("status") == 200]
+
+    async def _poll(self, taken: list[Event]) -> list[Event]:
+        phones = {phone.uid: phone for phone in (*self._phones, self._probe)}
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def poll(event: Event) -> Event:
+            async with gate:
+                return await phones[event["user"]].poll(event["task"], event["job"])
+
+        return await asyncio.gather(*map(poll, taken))
+
+    async def poll_all(self) -> None:
+        """Ask once for every job that was acknowledged."""
+        await self._poll(self._taken())
+
+    async def judge(self, *, constant_image: bool) -> list[Violation]:
+        """What the checker finds, added to what the course has seen."""
+        grace = self.system.pace.grace_seconds + SWEEP_SECONDS
+        found = check(self.history.events, await self.stores(), grace_seconds=grace, constant_image=constant_image)
+        self.course.violations += found
+        return found
+
+    async def stores(self) -> Stores:
+        """What the stores hold once events have gone their way; as it is after HEALED_SECONDS at the latest."""
+        end = time.monotonic() + HEALED_SECONDS
+        while True:
+            stores = await read_stores(self.system)
+            if settled(stores) or time.monotonic() > end:
+                return stores
+            await asyncio.sleep(1)
+
+    async def sweep(self) -> None:
+        """Wait until all that the run left over is older than the grace period, and have it swept."""
+        await asyncio.sleep(self.system.pace.grace_seconds + 5)
+        for process in self.system.replicas("tasks"):  # a replica searches for orphans when it starts
+            process.terminate()
+            await process.ended()
+        await self.system.ready()
+        await asyncio.sleep(SWEEP_SECONDS)
+
+
+def new_history(folder: Path) -> History:
+    """The history of a run, kept in ``folder``."""
+    return History(folder / "history.jsonl")
