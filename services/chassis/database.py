@@ -39,6 +39,7 @@ BLOCK_SECONDS = 15.0  # for everything between taking a connection and giving it
 
 _UNKNOWN_DATABASE = 1049  # MySQL's error numbers
 _ACCESS_DENIED = (1044, 1045)
+_LOST_CONNECTION = 2013
 
 
 class DatabaseSilentError(Exception):
@@ -158,7 +159,7 @@ class Database:
         return self.url.get_backend_name() == "mysql"
 
     def _mysql_engine(self, **options: Any) -> AsyncEngine:
-        return create_async_engine(
+        engine = create_async_engine(
             self.url,
             hide_parameters=True,  # errors are logged, and parameters are personal data
             pool_size=POOL_SIZE,
@@ -169,6 +170,15 @@ class Database:
             connect_args={"connect_timeout": CONNECT_SECONDS, "init_command": "SET time_zone = '+00:00'"},
             **options,
         )
+
+        @event.listens_for(engine.sync_engine, "do_connect")
+        def connect(dialect: Dialect, record: Any, args: list[Any], options: dict[str, Any]) -> Any:  # noqa: ARG001
+            try:
+                return dialect.connect(*args, **options)
+            except RuntimeError as error:  # how the driver reports a connection that was reset as soon as it was made
+                raise dialect.loaded_dbapi.OperationalError(_LOST_CONNECTION, str(error)) from error
+
+        return engine
 
     def _sqlite_engine(self) -> AsyncEngine:
         engine = create_async_engine(

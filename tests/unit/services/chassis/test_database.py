@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.database import DEFAULT_DATABASE, Database, database_url
+from services.chassis.database import DEFAULT_DATABASE, TRANSIENT, Database, database_url
 from services.chassis.startup import StartupError
 
 
@@ -81,3 +81,20 @@ async def test_a_place_that_cannot_hold_a_database_ends_the_start(kind: str, tmp
     with pytest.raises(StartupError, match="cannot keep a database"):
         await database.start()
     await database.close()
+
+
+async def test_a_connection_that_is_reset_as_soon_as_it_is_made_is_a_fault_that_passes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def connect(**_: object) -> None:
+        raise RuntimeError("Transport does not expose socket instance")  # the driver's words, with uvloop
+
+    monkeypatch.setattr("asyncmy.connect", connect)
+    database = Database("mysql://u:p@127.0.0.1/app")
+    try:
+        for use in (database.read, database.write):
+            with pytest.raises(TRANSIENT):
+                async with use():
+                    pass
+    finally:
+        await database.close()
