@@ -157,9 +157,7 @@ async def test_a_stream_that_has_lost_a_document_in_its_midst_is_a_failure(
     documents = [bson.encode(document) for document in bson.decode_all(await stream(store))]
     for lost in range(len(documents)):
         with pytest.raises(ArchiveError):
-            await import_photos(
-                empty, io.BytesIO(b"".join(documents[:lost] + documents[lost + 1 :])), overwrite=True
-            )
+            await import_photos(empty, io.BytesIO(b"".join(documents[:lost] + documents[lost + 1 :])), overwrite=True)
 
 
 async def test_a_database_that_is_away_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
