@@ -6,6 +6,7 @@ because only deploy may import every service.
 
 import base64
 import json
+import secrets
 import sys
 from pathlib import Path
 from typing import Any
@@ -137,11 +138,11 @@ def _openapi() -> dict[str, Any]:
         "google_client_ids": ("documentation",),
         "auth_url": "http://auth",
         "tasks_url": "http://tasks",
-        "rabbitmq_url": "amqp://rabbitmq/",
+        "rabbitmq_url": "in-process",
         "sql_url": "sqlite://",
         "mongo_url": "mongodb://mongo/",
-        "service_token": "x" * 16,
-        "access_token_keys": base64.b64encode(bytes(32)).decode(),
+        "service_token": secrets.token_hex(32),
+        "access_token_keys": base64.b64encode(secrets.token_bytes(32)).decode(),
     }
     metrics = Metrics()
 

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, Field
 
-from deploy.embedded.settings import is_loopback
 from services.chassis.problems import Problem, install_problems
+from services.chassis.settings import is_loopback
 
 CLIENT_ID = "development"
 KEY_ID = "development"

@@ -1,12 +1,11 @@
 """What the embedded backend can be told. The services' own settings (``MAX_PHOTOS``, …) hold here too."""
 
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from services.chassis.settings import AuthMode, CommaSeparated, Port, ServiceSettings
+from services.chassis.settings import AuthMode, CommaSeparated, Port, ServiceSettings, is_loopback
 
 
 class EmbeddedSettings(ServiceSettings):
@@ -27,11 +26,3 @@ class EmbeddedSettings(ServiceSettings):
     def mode(self) -> AuthMode:
         """The mode in force: without a token nobody gets in from another machine, unless somebody says so."""
         return self.auth_mode or ("legacy" if is_loopback(self.host) else "required")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches ``host``."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

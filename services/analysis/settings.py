@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from services.chassis.settings import HttpUrl, Port, Secret, ServiceSettings
+from services.chassis.settings import HttpUrl, Port, Secret, ServerUrl, ServiceSettings
 
 
 class AnalysisSettings(ServiceSettings):
@@ -12,7 +12,7 @@ class AnalysisSettings(ServiceSettings):
 
     port: Port = Field(8003, description="port to listen on (health only)")
     metrics_port: Port | None = Field(9003, description="port of `/metrics`")
-    rabbitmq_url: str = Field(description="RabbitMQ, `amqp://user:password@host:5672/`")
+    rabbitmq_url: ServerUrl = Field(description="RabbitMQ, `amqp://user:password@host:5672/`")
     tasks_url: HttpUrl = Field(description="the tasks service, which keeps the photos")
     service_token: Secret = Field(description="what analysis proves itself with to tasks; at least 16 characters")
     analyzer: Literal["thermography", "mock"] = Field(

@@ -5,11 +5,12 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr
 
 from services.auth.signing import decode_seeds
-from services.chassis.settings import AuthMode, CommaSeparated, HttpUrl, Port, ServiceSettings
+from services.chassis.settings import AuthMode, CommaSeparated, HttpUrl, Port, ServerUrl, ServiceSettings, is_guessable
 
 
 def _seeds(value: SecretStr) -> SecretStr:
-    decode_seeds(value.get_secret_value())
+    if any(is_guessable(seed) for seed in decode_seeds(value.get_secret_value())):
+        raise ValueError("has a key that is an example, or easy to guess; make one with `openssl rand -base64 32`")
     return value
 
 
@@ -18,8 +19,8 @@ class AuthSettings(ServiceSettings):
 
     port: Port = Field(8001, description="port to listen on")
     metrics_port: Port | None = Field(9001, description="port of `/metrics`")
-    sql_url: str = Field(description="MySQL (or SQLite) for users; without a database name the old backend's")
-    rabbitmq_url: str = Field(description="RabbitMQ, `amqp://user:password@host:5672/`")
+    sql_url: ServerUrl = Field(description="MySQL (or SQLite) for users; without a database name the old backend's")
+    rabbitmq_url: ServerUrl = Field(description="RabbitMQ, `amqp://user:password@host:5672/`")
     auth_mode: AuthMode = Field("required", description="`legacy` lets requests without a token in")
     google_client_ids: CommaSeparated = Field(
         min_length=1, description="audiences of accepted Google ID tokens, comma separated"

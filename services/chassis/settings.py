@@ -1,7 +1,12 @@
-"""Settings come from the environment alone, and a wrong one ends the start with one clear line per fault."""
+"""Settings come from the environment alone, and a wrong one ends the start with one clear line per fault.
 
+A secret that is an example or easy to guess is wrong. The embedded backend makes its own at random.
+"""
+
+from ipaddress import ip_address
+from itertools import pairwise
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyNetwork, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -30,15 +35,61 @@ def names_a_server(url: str) -> bool:
         return False
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches ``host``."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+# Parts of what people write who mean to write something better later. Random values have none of them by chance.
+_EXAMPLES = ("changeme", "change-me", "change_me", "example", "password", "secret", "letmein", "default", "12345678")
+_LEAST_SECRET, _LEAST_PASSWORD, _LEAST_DIFFERENT = 16, 8, 6
+
+
+def is_guessable(secret: str | bytes) -> bool:
+    """Whether ``secret`` is an example, a repetition or a sequence, as anybody would try it first."""
+    secret = secret.encode() if isinstance(secret, str) else secret
+    if any(example.encode() in secret.lower() for example in _EXAMPLES):
+        return True
+    repeats = secret in (secret + secret)[1:-1]
+    steps = {(after - before) % 256 for before, after in pairwise(secret)}
+    return repeats or len(steps) <= 1 or len(set(secret)) < _LEAST_DIFFERENT
+
+
 def _secret(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value()) < 16:
-        raise ValueError("must have at least 16 characters")
+    secret = value.get_secret_value()
+    if len(secret) < _LEAST_SECRET:
+        raise ValueError(f"must have at least {_LEAST_SECRET} characters; make one with `openssl rand -hex 32`")
+    if is_guessable(secret):
+        raise ValueError("is an example, or easy to guess; make one with `openssl rand -hex 32`")
+    return value
+
+
+def _server_url(value: str) -> str:
+    """Refuse a password that everybody knows, unless the server is only reached from this machine."""
+    try:
+        parts = urlsplit(value)
+        user, password, host = parts.username, parts.password, parts.hostname
+    except ValueError:
+        return value  # no URL: whoever connects says so
+    if host is None or is_loopback(host):
+        return value
+    if parts.scheme in ("amqp", "amqps") and not password:
+        raise ValueError("must name a user and a password: without them RabbitMQ's client tries guest")
+    if password and (len(unquote(password)) < _LEAST_PASSWORD or password == user or is_guessable(unquote(password))):
+        raise ValueError(
+            "has a password that is an example, or easy to guess; give the server's user another, "
+            "`openssl rand -hex 32` makes one"
+        )
     return value
 
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+ServerUrl = Annotated[str, AfterValidator(_server_url)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 AuthMode = Literal["required", "legacy"]

@@ -2,7 +2,7 @@
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from services.chassis.settings import AuthMode, CommaSeparated, HttpUrl, Port, Secret, ServiceSettings
+from services.chassis.settings import AuthMode, CommaSeparated, HttpUrl, Port, Secret, ServerUrl, ServiceSettings
 
 MIB = 1024 * 1024
 
@@ -12,9 +12,9 @@ class TasksSettings(ServiceSettings):
 
     port: Port = Field(8002, description="port to listen on")
     metrics_port: Port | None = Field(9002, description="port of `/metrics`")
-    sql_url: str = Field(description="MySQL (or SQLite) for tasks; without a database name the old backend's")
-    mongo_url: str = Field(description="MongoDB for photos; without a database name `LeakageImages`")
-    rabbitmq_url: str = Field(description="RabbitMQ, `amqp://user:password@host:5672/`")
+    sql_url: ServerUrl = Field(description="MySQL (or SQLite) for tasks; without a database name the old backend's")
+    mongo_url: ServerUrl = Field(description="MongoDB for photos; without a database name `LeakageImages`")
+    rabbitmq_url: ServerUrl = Field(description="RabbitMQ, `amqp://user:password@host:5672/`")
     auth_url: HttpUrl = Field(description="the auth service, whose keys access tokens are checked by")
     auth_mode: AuthMode = Field("required", description="`legacy` lets requests without a token in")
     google_client_ids: CommaSeparated = Field(

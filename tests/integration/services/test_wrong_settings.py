@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-SECRET = "hunter2" * 5
+SECRET = "hunter2 and a few words behind it"
 RABBITMQ = f"amqp://user:{SECRET}@127.0.0.1:1/"
 GOOD: dict[str, dict[str, str]] = {
     "services.auth": {
@@ -80,6 +80,15 @@ def test_all_that_is_missing_is_named_at_once(module: str) -> None:
         ("services.auth", "SQL_URL", "sqlite:////proc/none/auth.sqlite3"),
         ("services.analysis", "RABBITMQ_URL", f"amqp://user:{SECRET}@host:port/"),
         ("services.analysis", "TASKS_URL", "http://tasks:port"),
+        # Secrets that are examples, or easy to guess.
+        ("services.auth", "ACCESS_TOKEN_KEYS", base64.b64encode(bytes(32)).decode()),
+        ("services.auth", "ACCESS_TOKEN_KEYS", base64.b64encode(bytes(range(32))).decode()),
+        ("services.auth", "ACCESS_TOKEN_KEYS", base64.b64encode(b"change" * 5 + b"me").decode()),
+        ("services.analysis", "SERVICE_TOKEN", "change-me-change-me"),
+        ("services.tasks", "SERVICE_TOKEN", "x" * 32),
+        ("services.analysis", "RABBITMQ_URL", "amqp://guest:guest@rabbitmq:5672/"),
+        ("services.auth", "SQL_URL", "mysql://root:password@mysql:3306/"),
+        ("services.tasks", "MONGO_URL", "mongodb://root:example@mongo:27017/"),
     ],
 )
 def test_a_wrong_setting_is_named(module: str, name: str, value: str) -> None:

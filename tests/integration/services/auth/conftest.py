@@ -26,7 +26,7 @@ from tests.loopback import served
 from tests.tokens import CLIENT_ID, GoogleIssuer
 from tests.waiting import until
 
-SEEDS = [b"1" * 32, b"2" * 32]
+SEEDS = [secrets.token_bytes(32), secrets.token_bytes(32)]
 
 
 def new_email() -> str:
@@ -109,7 +109,7 @@ def start_auth(database_url: str, google: GoogleIssuer) -> Callable[..., Any]:
             broker = RecordingBroker()
             given: dict[str, Any] = {
                 "sql_url": database_url,
-                "rabbitmq_url": "amqp://unused",
+                "rabbitmq_url": "in-process",
                 "google_client_ids": (CLIENT_ID,),
                 "google_certs_url": f"{issuer_url}/certs",
                 "access_token_keys": ",".join(base64.b64encode(seed).decode() for seed in SEEDS),

@@ -1,7 +1,9 @@
 """The old backend's database is taken over with every row and photo, whoever comes first and however often."""
 
 import asyncio
+import base64
 import os
+import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -221,8 +223,8 @@ async def test_auth_and_tasks_can_take_over_one_database_at_the_same_time(databa
         "RABBITMQ_URL": "amqp://unused",
         "GOOGLE_CLIENT_IDS": "client",
         "AUTH_URL": "http://unused",
-        "SERVICE_TOKEN": "x" * 16,
-        "ACCESS_TOKEN_KEYS": "MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=",
+        "SERVICE_TOKEN": secrets.token_hex(32),
+        "ACCESS_TOKEN_KEYS": base64.b64encode(secrets.token_bytes(32)).decode(),
     }
     processes = [
         await asyncio.create_subprocess_exec(

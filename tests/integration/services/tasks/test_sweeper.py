@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import time
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def settings(**changes: Any) -> TasksSettings:
         "rabbitmq_url": "in-process",
         "auth_url": "http://127.0.0.1:1",
         "google_client_ids": ("client",),
-        "service_token": "x" * 16,
+        "service_token": secrets.token_hex(32),
         "photo_grace_seconds": GRACE,
     }
     return load(TasksSettings, **(needed | changes))

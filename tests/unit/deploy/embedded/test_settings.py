@@ -2,8 +2,8 @@
 
 import pytest
 
-from deploy.embedded.settings import EmbeddedSettings, is_loopback
-from services.chassis.settings import AuthMode
+from deploy.embedded.settings import EmbeddedSettings
+from services.chassis.settings import AuthMode, is_loopback
 
 
 @pytest.fixture(autouse=True)

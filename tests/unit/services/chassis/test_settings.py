@@ -1,9 +1,14 @@
 """Settings are refused with one clear line, and values are never repeated."""
 
+import base64
+import secrets
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import Field
 
-from services.chassis.settings import CommaSeparated, HttpUrl, Secret, ServiceSettings, load
+from services.chassis.settings import CommaSeparated, HttpUrl, Secret, ServerUrl, ServiceSettings, is_guessable, load
 from services.chassis.startup import StartupError
 
 
@@ -11,14 +16,24 @@ class Sample(ServiceSettings):
     tasks_url: HttpUrl = "http://tasks:8000"
     service_token: Secret = Field(description="shared")
     google_client_ids: CommaSeparated = ()
+    rabbitmq_url: ServerUrl = "in-process"
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in ("HOST", "PORT", "METRICS_PORT", "LOG_LEVEL", "LOG_FORMAT", "TASKS_URL", "GOOGLE_CLIENT_IDS"):
+    for name in (
+        "HOST",
+        "PORT",
+        "METRICS_PORT",
+        "LOG_LEVEL",
+        "LOG_FORMAT",
+        "TASKS_URL",
+        "GOOGLE_CLIENT_IDS",
+        "RABBITMQ_URL",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PORT", "8001")
-    monkeypatch.setenv("SERVICE_TOKEN", "0123456789abcdef")
+    monkeypatch.setenv("SERVICE_TOKEN", "7f3aa91c04e2b6d8")
     return monkeypatch
 
 
@@ -29,7 +44,7 @@ def test_the_environment_is_read(environment: pytest.MonkeyPatch) -> None:
     assert settings.port == 8001
     assert settings.tasks_url == "https://tasks.example"
     assert settings.google_client_ids == ("one.example", "two.example")
-    assert settings.service_token.get_secret_value() == "0123456789abcdef"
+    assert settings.service_token.get_secret_value() == "7f3aa91c04e2b6d8"
 
 
 def test_what_the_caller_says_wins() -> None:
@@ -79,4 +94,82 @@ def test_every_fault_is_named_at_once(environment: pytest.MonkeyPatch) -> None:
 
 
 def test_a_secret_does_not_show_itself() -> None:
-    assert "0123456789abcdef" not in repr(load(Sample))
+    assert "7f3aa91c04e2b6d8" not in repr(load(Sample))
+
+
+# ── secrets that are none ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "changeme-changeme-changeme",
+        "CHANGE-ME-BEFORE-USE",
+        "put your example here",
+        "my-Password-is-long",
+        "this is my secret!",
+        "x" * 64,
+        "abcabcabcabcabcabc",
+        "hunter2hunter2hunter2",
+        "abcdefghijklmnopqrstuvwxyz",
+        "0123456789012345678",
+        "0" * 63 + "1",
+    ],
+)
+def test_a_secret_that_anybody_would_try_first_is_refused(environment: pytest.MonkeyPatch, secret: str) -> None:
+    environment.setenv("SERVICE_TOKEN", secret)
+    with pytest.raises(StartupError, match="SERVICE_TOKEN: is an example, or easy to guess; make one with") as refusal:
+        load(Sample)
+    assert secret not in str(refusal.value)
+
+
+@given(st.binary(min_size=1, max_size=1), st.integers(2, 64))
+def test_a_repetition_is_guessable_however_long(byte: bytes, times: int) -> None:
+    assert is_guessable(byte * times)
+    assert is_guessable((byte + b"seven words") * times)
+
+
+def test_random_secrets_are_taken() -> None:
+    for _ in range(1000):
+        assert not is_guessable(secrets.token_hex(16))
+        assert not is_guessable(secrets.token_bytes(32))
+        assert not is_guessable(base64.b64encode(secrets.token_bytes(32)).decode())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "amqp://guest:guest@rabbitmq/",
+        "amqp://rabbitmq:5672/",
+        "amqp://audit@rabbitmq/",
+        "amqps://audit:short@10.1.2.3/",
+        "amqp://audit-user:audit-user@rabbitmq/",
+        "mysql://root:change%6de-now@mysql:3306/",
+        "mysql+asyncmy://root:passwordpassword@[2001:db8::1]:3306/",
+        "mongodb://root:my-example-1@one:27017,two:27017/?authSource=admin",
+    ],
+)
+def test_a_server_reached_over_a_network_has_a_password_that_nobody_knows(
+    environment: pytest.MonkeyPatch, url: str
+) -> None:
+    environment.setenv("RABBITMQ_URL", url)
+    with pytest.raises(StartupError, match=r"RABBITMQ_URL: (has a password that|must name a user)") as refusal:
+        load(Sample)
+    assert url not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "amqp://guest:guest@localhost/",
+        "amqp://guest:guest@127.0.0.1:5672/",
+        "mysql://root:root@[::1]/",
+        "amqp://audit:9d2f-77ab-more@rabbitmq/",
+        "mongodb://mongo:27017/LeakageImages",
+        "sqlite:////data/tasks.sqlite3",
+        "in-process",
+    ],
+)
+def test_a_server_on_this_machine_may_have_any(environment: pytest.MonkeyPatch, url: str) -> None:
+    environment.setenv("RABBITMQ_URL", url)
+    assert load(Sample).rabbitmq_url == url
