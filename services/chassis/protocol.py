@@ -18,6 +18,7 @@ from services.chassis.problems import problem_response
 
 log = structlog.get_logger(__name__)
 
+MOST_CONNECTIONS = 4096  # of a server; each may hold a head, and as much again of a body
 MOST_HEAD_BYTES = 64 * 2**10
 MOST_WAITING = 16  # requests of one connection; browsers and apps send one and wait for its answer
 HEAD_SECONDS = 30.0  # from the connection, or from the first byte of a later request, to the end of the head
@@ -38,7 +39,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._wait_for_head()
+        if len(self.connections) > MOST_CONNECTIONS:
+            log.warning("too many connections", most=MOST_CONNECTIONS)
+            transport.abort()
+        else:
+            self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()

@@ -47,13 +47,19 @@ class Deaf(App):
 
 @asynccontextmanager
 async def connected(app: App) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    sock = bind("127.0.0.1", 0)
-    async with listening(app, sock):
-        reader, writer = await asyncio.open_connection(*sock.getsockname())
+    async with served(app) as address:
+        reader, writer = await asyncio.open_connection(*address)
         try:
             yield reader, writer
         finally:
             writer.close()
+
+
+@asynccontextmanager
+async def served(app: App) -> AsyncIterator[tuple[str, int]]:
+    sock = bind("127.0.0.1", 0)
+    async with listening(app, sock):
+        yield sock.getsockname()
 
 
 async def sent_until_closed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, piece: bytes) -> int:
@@ -91,6 +97,32 @@ async def test_what_is_no_body_does_not_go_on_for_ever(begin: bytes, piece: byte
     async with connected(App()) as (reader, writer):
         writer.write(begin)
         assert await sent_until_closed(reader, writer, piece) < 10_000_000  # the kernel's buffers take some
+
+
+async def test_connections_beyond_the_bound_are_closed_until_others_end(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(protocol, "MOST_CONNECTIONS", 2)
+    async with served(App()) as address:
+
+        async def answer() -> bytes:
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            async with asyncio.timeout(PATIENCE):
+                try:
+                    return (await reader.read())[:12]
+                except ConnectionError:
+                    return b""
+                finally:
+                    writer.close()
+
+        held = [await asyncio.open_connection(*address) for _ in range(2)]
+        async with asyncio.timeout(PATIENCE):
+            while await answer() != b"":  # until the server knows of both
+                await asyncio.sleep(0.01)
+        for _, writer in held:
+            writer.close()
+        async with asyncio.timeout(PATIENCE):
+            while await answer() != b"HTTP/1.1 200":
+                await asyncio.sleep(0.01)
 
 
 async def test_a_long_body_is_the_apps_business():
