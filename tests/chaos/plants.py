@@ -21,7 +21,7 @@ YEAR = "UTC_TIMESTAMP() + INTERVAL 1 YEAR"
 
 
 def _sql(system: System, statement: str) -> None:
-    system.mysql.execute(f"USE {SQL_DATABASE}", statement)
+    system.mysql.execute(f"USE {SQL_DATABASE}", statement.replace(":", "\\:"))  # a colon begins a parameter
 
 
 def _done(stores: Stores) -> dict[str, str]:

@@ -9,7 +9,8 @@ fault was healed, has its report.
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from aio_pika.exceptions import AMQPError
 from docker.errors import DockerException
 from pymongo.errors import PyMongoError
 
+from services.tasks.sweeper import ORPHANS_EVERY_SECONDS
 from tests.chaos.checker import ENDS, Violation, check, settled
 from tests.chaos.history import Event, History
 from tests.chaos.nemeses import NEMESES, Nemesis
@@ -67,6 +69,7 @@ class Run:
         self.history = history
         self.course = Course(seed)
         self._rng = random.Random(seed)
+        self._swept = False
         self._phones = [self._phone(number, camera) for number in range(phones)]
         for phone in self._phones:
             phone.neighbours = self._phones
@@ -83,8 +86,9 @@ class Run:
         users = [asyncio.create_task(phone.use()) for phone in self._phones]
         try:
             await asyncio.sleep(WARM_UP_SECONDS)
-            await self._one_by_one(nemeses, started + seconds * (1 - MIXED_SHARE))
-            await self._mixed(nemeses, started + seconds)
+            drawn = self._drawn(nemeses)
+            await self._one_by_one(drawn, started + seconds * (1 - MIXED_SHARE))
+            await self._mixed(drawn, started + seconds)
             self.system.heal()
             await self._recovered()
             await asyncio.sleep(WARM_UP_SECONDS)
@@ -98,17 +102,26 @@ class Run:
             process.name: process.ended_by_itself for process in self.system.processes.values()
         }
 
-    async def _one_by_one(self, nemeses: Sequence[Nemesis], end: float) -> None:
-        waiting: list[Nemesis] = []
+    def _drawn(self, nemeses: Sequence[Nemesis]) -> Iterator[Nemesis]:
+        """One of each group in any order, then again; none twice before all of its group had their turn."""
+        groups: dict[str, list[Nemesis]] = defaultdict(list)
+        for nemesis in nemeses:
+            groups[nemesis.group].append(nemesis)
+        left: dict[str, list[Nemesis]] = defaultdict(list)
+        while True:
+            for group in self._rng.sample(sorted(groups), len(groups)):
+                if not left[group]:
+                    left[group] = self._rng.sample(groups[group], len(groups[group]))
+                yield left[group].pop()
+
+    async def _one_by_one(self, drawn: Iterator[Nemesis], end: float) -> None:
         while time.monotonic() < end:
-            if not waiting:
-                waiting = self._rng.sample(nemeses, len(nemeses))
-            await self._strike(waiting.pop(), together=False)
+            await self._strike(next(drawn), together=False)
             await asyncio.sleep(self._rng.uniform(*QUIET_SECONDS))
 
-    async def _mixed(self, nemeses: Sequence[Nemesis], end: float) -> None:
+    async def _mixed(self, drawn: Iterator[Nemesis], end: float) -> None:
         while time.monotonic() < end:
-            chosen = self._rng.sample(nemeses, min(len(nemeses), self._rng.choice((2, 2, 3))))
+            chosen = [next(drawn) for _ in range(self._rng.choice((2, 2, 3)))]
             await asyncio.gather(*(self._strike(nemesis, together=True) for nemesis in chosen))
             await self._recovered()
 
@@ -189,19 +202,21 @@ class Run:
         """Ask once for every job that was acknowledged."""
         await self._poll(self._taken())
 
-    async def judge(self, *, constant_image: bool) -> list[Violation]:
-        """What the checker finds, added to what the course has seen."""
-        grace = self.system.pace.grace_seconds + SWEEP_SECONDS
-        found = check(self.history.events, await self.stores(), grace_seconds=grace, constant_image=constant_image)
+    async def judge(self, *, constant_image: bool, patient: bool = True) -> list[Violation]:
+        """What the checker finds, added to what the course has seen; ``patient`` as in :meth:`stores`."""
+        grace = self.system.pace.grace_seconds + SWEEP_SECONDS + (0 if self._swept else ORPHANS_EVERY_SECONDS)
+        found = check(
+            self.history.events, await self.stores(patient=patient), grace_seconds=grace, constant_image=constant_image
+        )
         self.course.violations += found
         return found
 
-    async def stores(self) -> Stores:
-        """What the stores hold once events have gone their way; as it is after HEALED_SECONDS at the latest."""
+    async def stores(self, *, patient: bool = True) -> Stores:
+        """What the stores hold; ``patient``: once events have gone their way, or after HEALED_SECONDS."""
         end = time.monotonic() + HEALED_SECONDS
         while True:
             stores = await read_stores(self.system)
-            if settled(stores) or time.monotonic() > end:
+            if not patient or settled(stores) or time.monotonic() > end:
                 return stores
             await asyncio.sleep(1)
 
@@ -213,6 +228,7 @@ class Run:
             await process.ended()
         await self.system.ready()
         await asyncio.sleep(SWEEP_SECONDS)
+        self._swept = True
 
 
 def new_history(folder: Path) -> History:

@@ -385,6 +385,13 @@ class System:
             }
             self._add_process(name, "services.analysis", analysis)
 
+    def write_sql(self) -> None:
+        """Commit something in MySQL; blocks for as long as it does."""
+        table = f"{SQL_DATABASE}.chaos_written"
+        self.mysql.execute(
+            f"CREATE TABLE IF NOT EXISTS {table} (id INTEGER PRIMARY KEY)", f"REPLACE INTO {table} VALUES (1)"
+        )
+
     def heal(self) -> None:
         """Make every link whole and every process wanted; servers are their nemesis' own to start again."""
         for link in self.links.values():
