@@ -42,7 +42,7 @@ async def _main(arguments: argparse.Namespace) -> tuple[Path, Course]:
     chosen = [n for n in NEMESES if not words or any(word in f"{n.group} {n.name}" for word in words)]
     rng = random.Random(arguments.seed)
     scenes = [make_scene(seed) for seed in SCENES] if arguments.analyzer == "thermography" else []
-    camera = Camera(rng, [(scene.colour, scene.thermal) for scene in scenes])
+    camera = Camera(arguments.seed, [(scene.colour, scene.thermal) for scene in scenes])
     history = new_history(folder)
     mock = arguments.analyzer == "mock"
     with issuing("127.0.0.1") as issuer:

@@ -66,7 +66,7 @@ class Acknowledged:
     job: str
     task: str
     user: str
-    photos: tuple[tuple[str, str], ...]  # name, SHA-256
+    photos: tuple[tuple[str, str, str], ...]  # name, SHA-256 of the bytes and of the picture
     op: int
 
 
@@ -86,7 +86,7 @@ class _Check:
                 event["job"],
                 event["task"],
                 event["user"],
-                tuple((name, digest) for name, digest in event["photos"]),
+                tuple((name, digest, picture) for name, digest, picture in event["photos"]),
                 event["op"],
             )
             for event in events
@@ -196,7 +196,7 @@ class _Check:
             task = self._stores.tasks.get(taken.task)
             if task is None or task["jobID"] != taken.job:
                 continue  # its photos may be gone: a newer submission replaced it
-            missing = set(taken.photos) - stored[taken.job]
+            missing = {(name, digest) for name, digest, _ in taken.photos} - stored[taken.job]
             if missing:
                 names = ", ".join(sorted(name for name, _ in missing))
                 yield self._of_task("photo lost", taken.task, f"of {taken.job}, as it was sent: {names}")
@@ -274,8 +274,8 @@ def _outcome(poll: Event) -> tuple[Any, ...]:
     return tuple(poll.get(name) for name in ("state", "reason", "report", "image") if poll.get(name) is not None)
 
 
-def _first_colour(photos: tuple[tuple[str, str], ...]) -> str:
-    return min(photos, key=lambda photo: "rgb" not in photo[0])[1]  # the first of several
+def _first_colour(photos: tuple[tuple[str, str, str], ...]) -> str:
+    return min(photos, key=lambda photo: "rgb" not in photo[0])[2]  # the first of several
 
 
 def counted(violations: Iterable[Violation]) -> dict[str, int]:

@@ -95,7 +95,9 @@ class Run:
         finally:
             for user in users:
                 user.cancel()
-            await asyncio.gather(*users, return_exceptions=True)
+            ends = await asyncio.gather(*users, return_exceptions=True)
+        if broken := [end for end in ends if not isinstance(end, asyncio.CancelledError)]:
+            raise RuntimeError("a phone broke") from broken[0]
         await self._drain()
         self.course.seconds = time.monotonic() - started
         self.course.ended_by_themselves = {

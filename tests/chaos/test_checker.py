@@ -14,7 +14,7 @@ from tests.chaos.stores import StoredFile, Stores
 
 GRACE = 100.0
 ANN, BOB = "ann@example.com", "bob@example.com"
-PHOTOS = [["obs0_thermal.jpg", "cold"], ["obs0_rgb.jpg", "colour"]]
+PHOTOS = [["obs0_thermal.jpg", "cold bytes", "cold"], ["obs0_rgb.jpg", "colour bytes", "colour"]]
 
 
 class World:
@@ -48,7 +48,7 @@ class World:
                 row["droppedAt"] = "now"
         self.stores.tasks[task] = {"userID": user, "jobID": job}
         self.stores.jobs[job] = {"taskID": task, "userID": user, "state": "queued", "error": None}
-        for name, digest in photos:
+        for name, digest, _ in photos:
             self.stores.photos[f"{job} {name}"] = {"taskID": task, "jobID": job, "name": name, "droppedAt": None}
             self.stores.files[f"{job} {name}"] = StoredFile(digest, 1000)
 
@@ -101,7 +101,7 @@ def test_a_history_that_fits_the_databases_is_no_violation(world: World) -> None
 
 def test_a_replaced_submission_is_no_violation(world: World) -> None:
     world.submission("t4", "j4")
-    world.submission("t4", "j5", photos=[["obs0_rgb.jpg", "other"]])
+    world.submission("t4", "j5", photos=[["obs0_rgb.jpg", "other bytes", "other"]])
     world.failed("j4", REPLACED)
     world.stores.jobs["j5"]["state"] = "done"
     world.polled("j5", state="done", report_task="t4", report="r", image="other")

@@ -46,7 +46,7 @@ async def _run(folder: Path) -> Outcome:
     try:
         with issuing("127.0.0.1") as issuer:
             async with running(folder, issuer, pace=Pace(), analyzer="mock", rng=rng) as system:
-                run = Run(system, history, SEED, PHONES, Camera(rng))
+                run = Run(system, history, SEED, PHONES, Camera(SEED))
                 await run.go(FAULT_SECONDS, [nemesis for nemesis in NEMESES if nemesis.group not in LONG])
                 await run.judge(constant_image=True)
                 text = report.markdown(run.course, history.events)
