@@ -42,12 +42,17 @@ class Subscription:
         return f"{self.queue}.retry.{round(self.retry_delays[delay_number - 1] * 1000)}ms"
 
 
+# No delay is longer than LONGEST_DELAY: whatever was mended, what waited for it goes on within half a minute.
+LONGEST_DELAY = 30.0
 # A person waits 45 seconds for these, so the first retries come early.
-ANALYSIS_SUBMISSIONS = Subscription("analysis.submissions", (TaskSubmitted,), retry_delays=(1, 5, 20, 60))
-# The reader's only dependency is its own database: patience for the length of a database's restart and more.
-TASKS_RESULTS = Subscription(
-    "tasks.results", (AnalysisStarted, AnalysisCompleted, AnalysisFailed), retry_delays=(0.5, 2, 10, 60, 300)
+ANALYSIS_SUBMISSIONS = Subscription(
+    "analysis.submissions", (TaskSubmitted,), retry_delays=(1, 5, 20, LONGEST_DELAY, LONGEST_DELAY)
 )
-TASKS_PROFILES = Subscription("tasks.profiles", (ProfileUpdated,), retry_delays=(0.5, 2, 10, 60, 300))
+# Six minutes: the reader's only dependency is its own database, and one may take its time to restart.
+_PATIENT = (0.5, 2, 10, *[LONGEST_DELAY] * 12)
+TASKS_RESULTS = Subscription(
+    "tasks.results", (AnalysisStarted, AnalysisCompleted, AnalysisFailed), retry_delays=_PATIENT
+)
+TASKS_PROFILES = Subscription("tasks.profiles", (ProfileUpdated,), retry_delays=_PATIENT)
 
 SUBSCRIPTIONS: tuple[Subscription, ...] = (ANALYSIS_SUBMISSIONS, TASKS_RESULTS, TASKS_PROFILES)

@@ -29,7 +29,7 @@ from services.chassis.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 BATCH = 100
-LEASE_SECONDS = 60  # far longer than a batch takes: PUBLISH_SECONDS for all of it, concurrently
+LEASE_SECONDS = 25  # longer than a batch takes: 10 s for all of it, concurrently. So long a killed relay holds its rows
 POLL_SECONDS = 1.0  # for rows whose writer was killed before it could poke, and for retries
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 10.0  # a broker that has come back is noticed so soon; asking one that is away costs little
