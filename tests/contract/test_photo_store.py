@@ -364,8 +364,10 @@ async def test_the_indexes_that_the_driver_made_are_taken_over(mongo_url: str) -
 @pytest.mark.parametrize("missing", [0, 1, 5])
 async def test_a_missing_chunk_is_an_error_and_not_a_shorter_photo(grid: GridFSPhotos, missing: int) -> None:
     photo_id = await put(grid, os.urandom(5 * CHUNK_BYTES + 1))
-    await grid.chunks.delete_one({"files_id": ObjectId(photo_id), "n": missing})
     stored = await grid.open(photo_id)
+    await grid.chunks.delete_one({"files_id": ObjectId(photo_id), "n": missing})
+    with pytest.raises(PhotoNotFoundError):  # whoever comes now hears of it before a byte is sent
+        await grid.open(photo_id)
     read = []
     with pytest.raises(PhotoNotFoundError):  # noqa: PT012 - the loop is what raises
         async for chunk in stored.chunks:

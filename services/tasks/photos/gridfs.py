@@ -164,9 +164,13 @@ class GridFSPhotos:
         if not ObjectId.is_valid(photo_id):
             raise PhotoNotFoundError(photo_id)
         key = ObjectId(photo_id)
-        document = await _answer(self.files.find_one({"_id": key}, {"length": 1}))
+        document = await _answer(self.files.find_one({"_id": key}, {"length": 1, "chunkSize": 1}))
         if document is None:
             raise PhotoNotFoundError(photo_id)
+        # Told now, because once an answer has begun a missing chunk can only break it off.
+        chunks = await _answer(self.chunks.count_documents({"files_id": key}))
+        if chunks * document["chunkSize"] < document["length"]:
+            raise PhotoNotFoundError(f"{photo_id}: {chunks} chunks of {document['length']} bytes")
         return StoredPhoto(document["length"], self._read(key, document["length"]))
 
     async def _read(self, key: ObjectId, length: int) -> AsyncIterator[bytes]:

@@ -72,7 +72,7 @@ class PhotoStore(Protocol):
         """Begin a photo under an id that is not in use."""
 
     async def open(self, photo_id: str) -> StoredPhoto:
-        """Find a photo. Raises :class:`PhotoNotFoundError`; also while iterating, when chunks are missing."""
+        """Find a photo. Raises :class:`PhotoNotFoundError`; also while iterating, when bytes are missing after all."""
 
     async def delete(self, photo_ids: Collection[str]) -> None:
         """Remove photos, whole or begun; ids that are unknown, or none of ours, are no error."""
