@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from contracts.events import Envelope, EventData
 from contracts.topology import Subscription
-from services.chassis.messaging.broker import DeadLetter, Handlers, OnDead, PublishError
+from services.chassis.messaging.broker import DeadLetter, Depth, Handlers, OnDead, PublishError
 
 E = TypeVar("E", bound=EventData)
 
@@ -16,6 +16,7 @@ class RecordingBroker:
         self.published: list[Envelope] = []
         self.away = False
         self.handlers: dict[str, Handlers] = {}
+        self.depths: dict[str, Depth] = {}
 
     def events(self, kind: type[E]) -> list[E]:
         """What was published of one kind, in order."""
@@ -40,6 +41,11 @@ class RecordingBroker:
     async def ping(self) -> None:
         if self.away:
             raise PublishError("away")
+
+    async def depth(self, subscription: Subscription) -> Depth:
+        if self.away:
+            raise PublishError("away")
+        return self.depths.get(subscription.queue, Depth(waiting=0, dead=0))
 
     async def dead_letters(self, subscription: Subscription, limit: int) -> list[DeadLetter]:
         return []

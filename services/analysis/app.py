@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TypedDict
 
 import aiohttp
@@ -15,8 +16,9 @@ from services.analysis.mock import MockAnalyser
 from services.analysis.photos import PhotoExchange
 from services.analysis.settings import AnalysisSettings
 from services.analysis.submissions import Submissions
+from services.chassis.background import background
 from services.chassis.health import Checks, health_router
-from services.chassis.messaging.broker import Broker
+from services.chassis.messaging.broker import Broker, measure_dead_letters
 from services.chassis.metrics import Metrics
 from services.chassis.problems import install_problems
 from services.chassis.requests import RequestScope
@@ -62,6 +64,8 @@ def create_app(settings: AnalysisSettings, metrics: Metrics, make_broker: Callab
                 ANALYSIS_SUBMISSIONS, submissions.handlers(), concurrency=concurrency, on_dead=submissions.give_up
             )
             stack.push_async_callback(broker.drain, DRAIN_SECONDS)
+            measure = partial(measure_dead_letters, broker, (ANALYSIS_SUBMISSIONS,), metrics)
+            await stack.enter_async_context(background(measure))
 
             async def tasks_alive() -> None:
                 async with http.get(f"{settings.tasks_url}/healthz") as response:

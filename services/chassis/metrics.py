@@ -27,6 +27,7 @@ class Metrics:
     jobs_ended: Counter = field(init=False)
     orphan_photos: Counter = field(init=False)
     orphan_images: Gauge = field(init=False)
+    report_images_lost: Counter = field(init=False)
     dead_letters: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,6 +56,8 @@ class Metrics:
         make("orphan_photos", Counter("orphan_photos", "Photos that nothing referred to, removed", registry=r))
         orphans = "Photos that nothing referred to, as the last search found them"
         make("orphan_images", Gauge("orphan_images", orphans, registry=r))
+        lost = "Answers with a report whose image is not whole any more"
+        make("report_images_lost", Counter("report_images_lost", lost, registry=r))
         make("dead_letters", Gauge("dead_letters", "Deliveries that failed for good", ["queue"], registry=r))
 
 

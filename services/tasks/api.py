@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import structlog
 from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
@@ -30,6 +31,8 @@ from services.tasks.privacy.pieces import UnreadableError
 from services.tasks.reports import done_answer
 from services.tasks.submissions import read_submission
 from services.tasks.uploads import received
+
+log = structlog.get_logger(__name__)
 
 router = APIRouter()
 
@@ -170,8 +173,9 @@ async def follow_job(request: Request, job_id: str) -> Response:
     if job["imageID"]:
         try:
             image = await state.shown_photos.open(job["imageID"])
-        except (PhotoNotFoundError, UnreadableError):
-            image = None  # the report itself is not lost with its picture
+        except (PhotoNotFoundError, UnreadableError):  # the report itself is not lost with its picture
+            state.metrics.report_images_lost.inc()
+            log.exception("the image of a report is lost", job=job_id)
     return done_answer(job["report"], report_image_name(job["taskID"]), image)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
@@ -16,7 +17,7 @@ from services.chassis.database import TRANSIENT, Database
 from services.chassis.documents import CachedDocument
 from services.chassis.health import Checks, health_router
 from services.chassis.identity import AccessTokens, Bearers, GoogleTokens
-from services.chassis.messaging.broker import Broker
+from services.chassis.messaging.broker import Broker, measure_dead_letters
 from services.chassis.metrics import Metrics
 from services.chassis.migrations import migrate
 from services.chassis.outbox import Outbox, Relay
@@ -48,6 +49,7 @@ class State(TypedDict):
     access: Access
     limits: Limits
     service_token: str
+    metrics: Metrics
     checks: Checks
 
 
@@ -73,8 +75,9 @@ def create_app(
             waiting = Outbox(outbox)
             store = TaskStore(database, waiting, Bounds(settings.max_unfinished_jobs, settings.max_outbox_rows))
             relay = Relay(database, waiting, broker, metrics, SERVICE)
-            sweeper = Sweeper(store, photos, settings, metrics)
-            await stack.enter_async_context(background(relay.run, relay.measure_forever, sweeper.run))
+            sweeper = Sweeper(store, waiting, photos, broker, settings, metrics)
+            measure = partial(measure_dead_letters, broker, (TASKS_RESULTS, TASKS_PROFILES), metrics)
+            await stack.enter_async_context(background(relay.run, relay.measure_forever, sweeper.run, measure))
             await broker.subscribe(TASKS_RESULTS, result_handlers(store, metrics), concurrency=CONCURRENCY)
             await broker.subscribe(TASKS_PROFILES, profile_handlers(store), concurrency=CONCURRENCY)
             stack.push_async_callback(broker.drain, DRAIN_SECONDS)
@@ -87,6 +90,7 @@ def create_app(
                 access=Access(Bearers(AccessTokens(jwks), google), settings.auth_mode),
                 limits=Limits(settings.max_photo_bytes, settings.max_photos),
                 service_token=settings.service_token.get_secret_value(),
+                metrics=metrics,
                 checks={"sql": database.ping, "photos": photos.ping, "broker": broker.ping},
             )
 

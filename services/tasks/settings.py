@@ -5,6 +5,8 @@ from pydantic import Field, ValidationInfo, field_validator
 from services.chassis.settings import AuthMode, CommaSeparated, HttpUrl, Port, Secret, ServerUrl, ServiceSettings
 
 MIB = 1024 * 1024
+# An upload may take 300 s (the gateway sees to that), and the clock that its photos were dated by may be 300 s off.
+LEAST_GRACE_SECONDS = 600
 
 
 class TasksSettings(ServiceSettings):
@@ -35,7 +37,7 @@ class TasksSettings(ServiceSettings):
         description="most events that wait for the broker; beyond it submissions are answered 503",
     )
     job_republish_seconds: float = Field(
-        120, gt=0, description="an unfinished job is announced to analysis again after so long"
+        30, gt=0, description="an unfinished job is announced to analysis again after so long, if nothing is queued"
     )
     job_deadline_seconds: float = Field(900, gt=0, description="an unfinished job ends as an error after so long")
     photo_grace_seconds: float = Field(
@@ -51,4 +53,6 @@ class TasksSettings(ServiceSettings):
         # The picture of a report is referred to once its job has ended: until then it must not pass for an orphan.
         if value <= info.data.get("job_deadline_seconds", 0):
             raise ValueError("must be longer than JOB_DEADLINE_SECONDS")
+        if value < LEAST_GRACE_SECONDS:
+            raise ValueError(f"must be at least {LEAST_GRACE_SECONDS}: an upload may take 300")
         return value

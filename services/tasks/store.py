@@ -25,7 +25,7 @@ from contracts.events import (
     TaskSubmitted,
     TaskType,
 )
-from services.chassis.correlation import traceparent
+from services.chassis.correlation import correlated, traceparent
 from services.chassis.database import Database, now
 from services.chassis.outbox import Outbox
 from services.chassis.problems import RETRY_AFTER_SECONDS, Problem, unavailable
@@ -414,6 +414,8 @@ class TaskStore:
     async def republish_unfinished(self, after_seconds: float, limit: int) -> int:
         """Announce jobs again whose last announcement is older and that have not ended; the number of them.
 
+        Each goes out under the trace of the request that submitted it.
+
         The oldest first. Replicas may sweep at once: a row that another one holds is left to it.
         """
         async with self._database.write() as connection:
@@ -427,14 +429,23 @@ class TaskStore:
                 )
             ).all()
             for job in rows:
-                await self._outbox.add(connection, await self._announcement(connection, job))
+                try:
+                    announcement = await self._announcement(connection, job)
+                except (LookupError, ValueError):  # one odd job must not hold up the others; its deadline ends it
+                    log.exception("a late job cannot be announced again", job=job.jobID)
+                else:
+                    with correlated(job.traceparent):
+                        await self._outbox.add(connection, announcement)
                 await connection.execute(sa.update(jobs).where(jobs.c.jobID == job.jobID).values(publishedAt=now()))
         if rows:
             self._outbox.poke()
         return len(rows)
 
     async def _announcement(self, connection: AsyncConnection, job: Any) -> TaskSubmitted:
-        task = (await connection.execute(sa.select(leakage_tasks).where(leakage_tasks.c.taskID == job.taskID))).one()
+        query = sa.select(leakage_tasks).where(leakage_tasks.c.taskID == job.taskID)
+        task = (await connection.execute(query)).first()
+        if task is None:
+            raise LookupError("the job's task is gone")
         submitted = await connection.execute(
             sa.select(photos)
             .where(photos.c.taskID == job.taskID, photos.c.jobID == job.jobID, photos.c.kind.in_(_INPUT_KINDS))
@@ -483,6 +494,11 @@ class TaskStore:
                     sa.delete(idempotency_keys).where(these, idempotency_keys.c.createdAt < now(-KEY_SECONDS))
                 )
         return len(keys)
+
+    async def clock(self) -> datetime:
+        """The database's time."""
+        async with self._database.read() as connection:
+            return (await connection.execute(sa.select(now()))).scalar_one()
 
     async def unfinished(self) -> tuple[int, float]:
         """How many jobs have not ended, and the age of the oldest of them in seconds."""

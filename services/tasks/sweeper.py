@@ -9,8 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from contracts.topology import ANALYSIS_SUBMISSIONS
 from services.chassis.database import TRANSIENT
+from services.chassis.messaging.broker import Broker, PublishError
 from services.chassis.metrics import Metrics
+from services.chassis.outbox import Outbox
 from services.tasks.photos.store import PhotoStore, PhotoStoreError
 from services.tasks.settings import TasksSettings
 from services.tasks.store import TaskStore
@@ -21,15 +24,26 @@ SWEEP_SECONDS = 5.0
 ORPHANS_EVERY_SECONDS = 600.0
 ORPHAN_DAYS = 7  # how far back the search for orphans looks; each is met by many searches before it leaves the span
 BATCH = 200
+REPUBLISH_BATCH = 100  # in one transaction, and so many at most at a time
 AWAY: tuple[type[Exception], ...] = (*TRANSIENT, PhotoStoreError)
 
 
 class Sweeper:
     """Looks after unfinished jobs and unwanted photos."""
 
-    def __init__(self, store: TaskStore, photos: PhotoStore, settings: TasksSettings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        store: TaskStore,
+        waiting: Outbox,
+        photos: PhotoStore,
+        broker: Broker,
+        settings: TasksSettings,
+        metrics: Metrics,
+    ) -> None:
         self._store = store
+        self._outbox = waiting
         self._photos = photos
+        self._broker = broker
         self._settings = settings
         self._metrics = metrics
 
@@ -50,17 +64,33 @@ class Sweeper:
             await asyncio.sleep(SWEEP_SECONDS)
 
     async def sweep_jobs(self) -> None:
-        """End jobs that are overdue, announce again those that are late, and bring the gauges up to date."""
+        """End jobs that are overdue, announce again those that may be lost, and bring the gauges up to date."""
         ended = await self._store.end_overdue(self._settings.job_deadline_seconds)
         if ended:
             self._metrics.jobs_ended.labels("overdue").inc(ended)
             log.error("jobs were given up", jobs=ended)
-        announced = await self._store.republish_unfinished(self._settings.job_republish_seconds, BATCH)
-        if announced:
-            log.warning("late jobs were announced again", jobs=announced)
         count, oldest = await self._store.unfinished()
         self._metrics.jobs_unfinished.set(count)
         self._metrics.jobs_unfinished_seconds.set(oldest)
+        if oldest < self._settings.job_republish_seconds or await self._queues_are_long():
+            return
+        announced = await self._store.republish_unfinished(self._settings.job_republish_seconds, REPUBLISH_BATCH)
+        if announced:
+            log.warning("late jobs were announced again", jobs=announced)
+
+    async def _queues_are_long(self) -> bool:
+        """Whether events wait in the outbox or in analysis' queue, or nobody can tell.
+
+        Then jobs are late because of that, and another announcement of each would only make the queues longer. An
+        event gets lost for good only with the broker's disk, or as a dead letter: the queue is short then.
+        """
+        if self._outbox.backlog.rows >= REPUBLISH_BATCH:
+            return True
+        try:
+            return (await self._broker.depth(ANALYSIS_SUBMISSIONS)).waiting > 0
+        except PublishError as error:
+            log.warning("cannot see how long the queue of submissions is", error=str(error))
+            return True
 
     async def sweep_dropped_photos(self) -> None:
         """Remove photos that a newer submission has replaced: first the bytes, then the row that knows of them."""
@@ -76,9 +106,14 @@ class Sweeper:
 
     async def sweep_orphans(self) -> None:
         """Remove photos older than the grace period that no record refers to: uploads that never came to an end."""
-        end = datetime.now(UTC) - timedelta(seconds=self._settings.photo_grace_seconds)
+        # Photos bear their writer's time. When our clock and the database's differ, the earlier one decides.
+        present = min(datetime.now(UTC), await self._store.clock())
+        end = present - timedelta(seconds=self._settings.photo_grace_seconds)
+        found = 0
         async for candidates in self._photos.written_between(end - timedelta(days=ORPHAN_DAYS), end):
             if candidates and (orphans := await self._store.unknown_photos(candidates)):
+                found += len(orphans)
                 await self._photos.delete(orphans)
                 self._metrics.orphan_photos.inc(len(orphans))
                 log.info("orphaned photos were removed", photos=len(orphans))
+        self._metrics.orphan_images.set(found)

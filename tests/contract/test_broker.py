@@ -13,7 +13,15 @@ import pytest
 from contracts.events import AnalysisStarted, Envelope, EventData, ProfileUpdated, TaskSubmitted
 from contracts.topology import Subscription
 from services.chassis.correlation import correlated, correlation_id, traceparent
-from services.chassis.messaging.broker import Broker, Handlers, PermanentError, PublishError
+from services.chassis.messaging import broker as broker_module
+from services.chassis.messaging.broker import (
+    Broker,
+    Depth,
+    Handlers,
+    PermanentError,
+    PublishError,
+    measure_dead_letters,
+)
 from services.chassis.messaging.local import LocalBroker
 from services.chassis.messaging.rabbitmq import RabbitBroker
 from services.chassis.metrics import Metrics
@@ -167,6 +175,56 @@ async def test_a_delivery_that_fails_for_good_is_told_of_and_becomes_a_dead_lett
     assert (letter.event_id, letter.type, letter.subject) == (envelope.id, AnalysisStarted.TYPE, "hopeless")
     assert letter.reason == "OSError: disk on fire"
     assert Envelope.model_validate_json(letter.body) == envelope
+
+
+async def test_the_depth_of_a_queue_tells_what_waits_and_what_is_dead(new_broker: Callable[[], Broker]) -> None:
+    handler = Handler(PermanentError("never"))
+    async with started(new_broker()) as broker:
+        assert await broker.depth(WORK) == Depth(waiting=0, dead=0)
+        for name in "abc":
+            await broker.publish(event(name))
+        assert await broker.depth(WORK) == Depth(waiting=3, dead=0)
+        await broker.subscribe(WORK, handler.table, concurrency=1)
+        await until(lambda: len(handler.seen) == 3)
+        await broker.drain(5)
+        assert await broker.depth(WORK) == Depth(waiting=0, dead=3)
+        await broker.replay(WORK, 2)
+        assert await broker.depth(WORK) == Depth(waiting=2, dead=1)
+
+
+async def test_what_a_handler_holds_does_not_wait(new_broker: Callable[[], Broker]) -> None:
+    begun, end = asyncio.Event(), asyncio.Event()
+
+    async def hold(_: EventData) -> None:
+        begun.set()
+        await end.wait()
+
+    async with started(new_broker()) as broker:
+        await broker.subscribe(WORK, {AnalysisStarted: hold}, concurrency=1)
+        await broker.publish(event("held"))
+        await begun.wait()
+        assert await broker.depth(WORK) == Depth(waiting=0, dead=0)
+        end.set()
+
+
+async def test_the_gauge_of_dead_letters_follows_the_queue(
+    new_broker: Callable[[], Broker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker_module, "MEASURE_SECONDS", 0.01)
+    metrics = Metrics()
+
+    def gauge() -> float | None:
+        return metrics.registry.get_sample_value("dead_letters", {"queue": WORK.queue})
+
+    async with started(new_broker()) as broker:
+        measuring = asyncio.create_task(measure_dead_letters(broker, (WORK,), metrics))
+        await until(lambda: gauge() == 0)
+        await broker.subscribe(WORK, Handler(PermanentError("never")).table, concurrency=1)
+        await broker.publish(event("wrong"))
+        await until(lambda: gauge() == 1)
+        await broker.replay(WORK, 1)  # and it dies again
+        await until(lambda: gauge() == 1)
+        measuring.cancel()
 
 
 async def test_retries_of_one_event_do_not_hold_up_others(new_broker: Callable[[], Broker]) -> None:

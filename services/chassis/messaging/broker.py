@@ -14,8 +14,9 @@ The adapters (:mod:`.rabbitmq`, :mod:`.local`) move bytes; the decisions are mad
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeAlias
@@ -31,6 +32,7 @@ from services.chassis.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 UNSETTLED_PAUSE_SECONDS = 1.0
+MEASURE_SECONDS = 15.0
 LONGEST_REASON = 500  # characters
 
 
@@ -58,6 +60,14 @@ class DeadLetter:
     subject: str | None
     reason: str
     body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How many deliveries wait to be taken from a queue, and how many dead letters it has."""
+
+    waiting: int
+    dead: int
 
 
 class Delivery(Protocol):
@@ -107,11 +117,23 @@ class Broker(Protocol):
     async def ping(self) -> None:
         """Raise when the broker cannot be reached."""
 
+    async def depth(self, subscription: Subscription) -> Depth:
+        """How much lies in a queue. Raises :class:`PublishError` when the broker does not tell in time."""
+
     async def dead_letters(self, subscription: Subscription, limit: int) -> list[DeadLetter]:
         """Look at the oldest dead letters of a queue, leaving them there."""
 
     async def replay(self, subscription: Subscription, limit: int) -> int:
         """Put the oldest dead letters back into their queue, as if new; the number of them."""
+
+
+async def measure_dead_letters(broker: Broker, subscriptions: Sequence[Subscription], metrics: Metrics) -> None:
+    """Keep the gauge of dead letters up to date until cancelled; while the broker is away it stays as it was."""
+    while True:
+        for subscription in subscriptions:
+            with contextlib.suppress(PublishError):
+                metrics.dead_letters.labels(subscription.queue).set((await broker.depth(subscription)).dead)
+        await asyncio.sleep(MEASURE_SECONDS)
 
 
 def read_dead_letter(body: bytes, reason: str) -> DeadLetter:

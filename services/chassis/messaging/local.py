@@ -18,7 +18,15 @@ import structlog
 
 from contracts.events import Envelope
 from contracts.topology import SUBSCRIPTIONS, Subscription
-from services.chassis.messaging.broker import Consumer, DeadLetter, Handlers, OnDead, PublishError, read_dead_letter
+from services.chassis.messaging.broker import (
+    Consumer,
+    DeadLetter,
+    Depth,
+    Handlers,
+    OnDead,
+    PublishError,
+    read_dead_letter,
+)
 from services.chassis.metrics import Metrics
 from services.chassis.startup import StartupError
 
@@ -233,6 +241,21 @@ class LocalBroker:
     async def ping(self) -> None:
         """Raise when the file cannot be read."""
         await self.execute("SELECT 1")
+
+    async def depth(self, subscription: Subscription) -> Depth:
+        """How much lies in a queue."""
+        try:
+            rows = await self.execute(
+                "SELECT id, reason IS NOT NULL FROM message WHERE queue = ? AND (due <= ? OR reason IS NOT NULL)",
+                subscription.queue,
+                time.time(),
+            )
+        except aiosqlite.Error as error:
+            raise PublishError(str(error)) from error
+        return Depth(
+            waiting=sum(not dead and number not in self._held for number, dead in rows),
+            dead=sum(dead for _, dead in rows),
+        )
 
     async def dead_letters(self, subscription: Subscription, limit: int) -> list[DeadLetter]:
         """Look at the oldest dead letters of a queue, leaving them there."""

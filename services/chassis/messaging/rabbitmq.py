@@ -33,7 +33,15 @@ from yarl import URL
 
 from contracts.events import Envelope
 from contracts.topology import EXCHANGE, SUBSCRIPTIONS, Subscription
-from services.chassis.messaging.broker import Consumer, DeadLetter, Handlers, OnDead, PublishError, read_dead_letter
+from services.chassis.messaging.broker import (
+    Consumer,
+    DeadLetter,
+    Depth,
+    Handlers,
+    OnDead,
+    PublishError,
+    read_dead_letter,
+)
 from services.chassis.metrics import Metrics
 from services.chassis.settings import names_a_server
 from services.chassis.startup import StartupError, wait_for
@@ -294,6 +302,23 @@ class RabbitBroker:
                 raise PublishError("not connected")
         if self._channel is not None:
             await self._channel.set_qos(timeout=PING_SECONDS)  # the smallest request that changes nothing
+
+    async def depth(self, subscription: Subscription) -> Depth:
+        """How much lies in a queue."""
+        if self._consuming is None:
+            raise PublishError("not connected")
+        try:
+            # On the consuming connection, because an alarm of the server stalls the other; on a channel of its own,
+            # because asking for a queue that is not there ends the channel.
+            async with asyncio.timeout(PING_SECONDS), self._consuming.channel(publisher_confirms=False) as channel:
+                waiting, dead = [
+                    (await channel.declare_queue(name, passive=True, robust=False)).declaration_result.message_count
+                    or 0
+                    for name in (subscription.queue, subscription.dead_queue)
+                ]
+        except CONNECTION_ERRORS as error:
+            raise PublishError(f"{type(error).__name__}: {error}") from error
+        return Depth(waiting, dead)
 
     async def dead_letters(self, subscription: Subscription, limit: int) -> list[DeadLetter]:
         """Look at the oldest dead letters of a queue, leaving them there."""

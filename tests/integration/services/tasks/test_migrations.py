@@ -28,6 +28,7 @@ from services.tasks.models import metadata, outbox
 from services.tasks.photos.gridfs import GridFSPhotos
 from services.tasks.store import TaskStore
 from services.tasks.sweeper import Sweeper
+from tests.brokers import RecordingBroker
 from tests.integration.services.tasks import old_backend
 from tests.integration.services.tasks.test_sweeper import settings
 from tests.unit.services.tasks.forms import photo
@@ -303,8 +304,9 @@ async def test_photos_of_the_old_backend_are_never_taken_for_orphans(sql_url: st
     await photos.start()
     with pymongo.MongoClient[dict[str, Any]](mongo_url) as client:
         photo_id = str(GridFSBucket(client.get_default_database()).upload_from_stream("job_obs0_rgb.jpg", photo(10)))
-    soon = settings(photo_grace_seconds=0.001, job_deadline_seconds=0.0001)
-    await Sweeper(TaskStore(database, Outbox(outbox)), photos, soon, Metrics()).sweep_orphans()
+    soon = settings().model_copy(update={"photo_grace_seconds": 0.001})  # less than anybody may set
+    waiting = Outbox(outbox)
+    await Sweeper(TaskStore(database, waiting), waiting, photos, RecordingBroker(), soon, Metrics()).sweep_orphans()
     assert (await photos.open(photo_id)).size == 10, "this search would have found it, were it ours"
     await photos.close()
     await database.close()

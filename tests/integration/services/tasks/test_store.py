@@ -25,6 +25,7 @@ from contracts.events import (
     TaskType,
 )
 from contracts.reports import Report, Severity, Suggestion
+from services.chassis.correlation import correlated
 from services.chassis.database import Database, now
 from services.chassis.metrics import Metrics
 from services.chassis.problems import Problem
@@ -520,6 +521,18 @@ async def test_a_late_job_is_announced_again_with_the_same_content(store: TaskSt
     first, second = await announcements(tasks_database)
     assert second == first
     assert second.household == home
+
+
+async def test_a_job_is_announced_again_under_the_trace_of_its_submission(
+    store: TaskStore, tasks_database: Database
+) -> None:
+    with correlated(None) as trace_id:
+        await store.submit("job", submission(), [])
+    with correlated(None):  # of whoever sweeps
+        await store.republish_unfinished(-60, 10)
+    async with tasks_database.read() as connection:
+        first, second = (await connection.scalars(sa.select(outbox.c.envelope))).all()
+    assert first["traceparent"].split("-")[1] == second["traceparent"].split("-")[1] == trace_id
 
 
 @pytest.mark.parametrize("state", list(JobState))

@@ -4,24 +4,38 @@ import asyncio
 import os
 import secrets
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from contracts.topology import ANALYSIS_SUBMISSIONS
 from services.chassis.database import Database, now
+from services.chassis.messaging.broker import Depth
 from services.chassis.metrics import Metrics
+from services.chassis.outbox import Backlog, Outbox
 from services.chassis.settings import load
 from services.chassis.startup import StartupError
 from services.tasks import sweeper as sweeper_module
-from services.tasks.models import jobs, photos
+from services.tasks.models import jobs, leakage_tasks, outbox, photos
 from services.tasks.photos.files import FilePhotos
 from services.tasks.photos.store import PhotoMetadata, PhotoNotFoundError, PhotoStoreError, new_photo_id
 from services.tasks.settings import TasksSettings
 from services.tasks.store import TaskStore
 from services.tasks.sweeper import Sweeper
-from tests.integration.services.tasks.test_store import Events, change, completed, job, row, submission, uploaded
+from tests.brokers import RecordingBroker
+from tests.integration.services.tasks.test_store import (
+    Events,
+    announcements,
+    change,
+    completed,
+    job,
+    row,
+    submission,
+    uploaded,
+)
 from tests.waiting import until
 
 GRACE = 3600
@@ -71,8 +85,18 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def sweeper(store: TaskStore, files: _AgedFiles, metrics: Metrics) -> Sweeper:
-    return Sweeper(store, files, settings(), metrics)
+def broker() -> RecordingBroker:
+    return RecordingBroker()
+
+
+@pytest.fixture
+def waiting() -> Outbox:
+    return Outbox(outbox)
+
+
+@pytest.fixture
+def sweeper(store: TaskStore, waiting: Outbox, files: _AgedFiles, broker: RecordingBroker, metrics: Metrics) -> Sweeper:
+    return Sweeper(store, waiting, files, broker, settings(), metrics)
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float:
@@ -97,7 +121,9 @@ async def test_orphans_are_removed_and_nothing_else_is(
     assert len(files.ids()) == 12
     await sweeper.sweep_orphans()
     assert files.ids() == referred | young
-    assert value(metrics, "orphan_photos_total") == 6
+    assert (value(metrics, "orphan_photos_total"), value(metrics, "orphan_images")) == (6, 6)
+    await sweeper.sweep_orphans()
+    assert (value(metrics, "orphan_photos_total"), value(metrics, "orphan_images")) == (6, 0)
 
 
 async def test_the_picture_of_a_report_that_is_not_there_yet_is_no_orphan_while_its_job_can_end(
@@ -119,6 +145,31 @@ def test_a_grace_period_shorter_than_a_jobs_life_is_refused() -> None:
     for changes in ({"photo_grace_seconds": 900, "job_deadline_seconds": 900}, {"job_deadline_seconds": GRACE + 1}):
         with pytest.raises(StartupError, match="PHOTO_GRACE_SECONDS: must be longer than JOB_DEADLINE_SECONDS"):
             settings(**changes)
+
+
+@pytest.mark.parametrize("seconds", [1, 300, 599])
+def test_a_grace_period_shorter_than_an_upload_is_refused(seconds: float) -> None:
+    with pytest.raises(StartupError, match="PHOTO_GRACE_SECONDS: must be at least 600"):
+        settings(photo_grace_seconds=seconds, job_deadline_seconds=0.5)
+    assert settings(photo_grace_seconds=600, job_deadline_seconds=0.5).photo_grace_seconds == 600
+
+
+@pytest.mark.parametrize("minutes", [-90, 90])
+async def test_a_clock_that_is_wrong_by_an_hour_and_a_half_costs_no_photo(
+    sweeper: Sweeper, files: _AgedFiles, monkeypatch: pytest.MonkeyPatch, minutes: float
+) -> None:
+    """Neither the sweeper's clock nor the database's: an upload that has just begun is younger than either says."""
+
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + timedelta(minutes=minutes)
+
+    monkeypatch.setattr(sweeper_module, "datetime", Wrong)
+    begun = await files.put(age=0, whole=False)
+    await files.put(age=3 * 3600)
+    await sweeper.sweep_orphans()
+    assert files.ids() == {begun}
 
 
 async def test_replaced_photos_are_removed_with_their_rows_after_the_grace_period(
@@ -188,6 +239,47 @@ async def test_jobs_are_given_up_announced_and_counted(
     assert value(metrics, "jobs_unfinished_seconds") == pytest.approx(121, abs=10)
 
 
+async def test_jobs_are_not_announced_again_while_it_is_the_queues_that_make_them_late(
+    store: TaskStore, sweeper: Sweeper, waiting: Outbox, broker: RecordingBroker, tasks_database: Database
+) -> None:
+    await store.submit("late", submission(), [])
+    await change(tasks_database, sa.update(jobs).values(submittedAt=now(-100), publishedAt=now(-100)))
+
+    async def announced() -> int:
+        await sweeper.sweep_jobs()
+        return len(await announcements(tasks_database)) - 1
+
+    broker.depths[ANALYSIS_SUBMISSIONS.queue] = Depth(waiting=1, dead=0)
+    assert await announced() == 0
+    broker.depths.clear()
+    broker.away = True
+    assert await announced() == 0
+    broker.away = False
+    waiting.backlog = Backlog(rows=sweeper_module.REPUBLISH_BATCH, oldest_seconds=100)
+    assert await announced() == 0
+    waiting.backlog = Backlog(rows=1, oldest_seconds=100)
+    assert await announced() == 1
+    assert await announced() == 1
+
+
+async def test_one_job_that_cannot_be_announced_does_not_hold_up_the_others(
+    store: TaskStore, sweeper: Sweeper, tasks_database: Database
+) -> None:
+    names = ("odd type", "no task", "no media type", "sound")
+    for name in names:
+        await store.submit(name, submission(name), uploaded(1))
+    await change(
+        tasks_database, sa.update(leakage_tasks).where(leakage_tasks.c.taskID == "odd type").values(type="roof")
+    )
+    await change(tasks_database, sa.delete(leakage_tasks).where(leakage_tasks.c.taskID == "no task"))
+    await change(tasks_database, sa.update(photos).where(photos.c.jobID == "no media type").values(mediaType=None))
+    await change(tasks_database, sa.update(jobs).values(submittedAt=now(-100), publishedAt=now(-100)))
+    await sweeper.sweep_jobs()
+    assert [one.job_id for one in await announcements(tasks_database)] == [*names, "sound"]
+    await sweeper.sweep_jobs()
+    assert len(await announcements(tasks_database)) == 5, "what was just announced is not late"
+
+
 async def test_many_sweepers_at_once_do_no_harm(store: TaskStore, files: _AgedFiles, tasks_database: Database) -> None:
     metrics = [Metrics() for _ in range(4)]
     kept = uploaded(2)
@@ -200,7 +292,7 @@ async def test_many_sweepers_at_once_do_no_harm(store: TaskStore, files: _AgedFi
     await store.submit("job", submission(), kept)
 
     async def sweep(of: Metrics) -> None:
-        one = Sweeper(store, files, settings(), of)
+        one = Sweeper(store, Outbox(outbox), files, RecordingBroker(), settings(), of)
         await one.sweep_jobs()
         await one.sweep_dropped_photos()
         await one.sweep_orphans()

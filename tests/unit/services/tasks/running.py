@@ -49,10 +49,14 @@ class Service:
     broker: RecordingBroker
     photos: Any
     access: AccessIssuer
+    metrics: Metrics
     token: str | None = None
 
     def bearer(self, user: str = EMAIL) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.access.token(sub=user)}"}
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
 
     async def ask(self, method: str, path: str, **how: Any) -> Answer:
         async with self.http.request(method, self.url + path, **how) as response:
@@ -109,12 +113,12 @@ async def tasks_service(
             "service_token": SERVICE_TOKEN,
             "max_photo_bytes": 2_000_000,
         }
-        broker = RecordingBroker()
+        broker, metrics = RecordingBroker(), Metrics()
         photos = make_photos() if make_photos else FilePhotos(folder / "photos")
-        app = create_app(TasksSettings(**given | settings), Metrics(), make_broker or (lambda: broker), lambda: photos)
+        app = create_app(TasksSettings(**given | settings), metrics, make_broker or (lambda: broker), lambda: photos)
         ready = await stack.enter_async_context(running(app))
         sock = bind("127.0.0.1", 0)
         stack.callback(sock.close)
         await stack.enter_async_context(listening(ready, sock))
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Service(f"http://127.0.0.1:{sock.getsockname()[1]}", http, broker, photos, access)
+        yield Service(f"http://127.0.0.1:{sock.getsockname()[1]}", http, broker, photos, access, metrics)

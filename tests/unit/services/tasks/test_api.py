@@ -168,6 +168,20 @@ async def test_a_report_whose_image_is_lost_is_still_a_report(service: Service) 
     assert (answer.json["status"], answer.json["image"]) == ("done", None)
 
 
+async def test_an_image_that_is_lost_is_counted(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    job_id = await finished(service, new_task(), None)
+    before = service.metric("report_images_lost_total")
+    await service.get(f"/detect_leak/{job_id}", headers=service.bearer())
+    assert service.metric("report_images_lost_total") == before
+    job_id = await finished(service, new_task(), photo())
+    job = (await service.get(f"/detect_leak/{job_id}", headers=service.bearer())).json
+    task = (await service.get(f"/v1/tasks/{job['report']['taskID']}", headers=service.bearer())).json
+    await service.photos.delete([p["photoID"] for p in task["photos"] if p["kind"] == "report"])
+    assert (await service.get(f"/detect_leak/{job_id}", headers=service.bearer())).json["image"] is None
+    assert service.metric("report_images_lost_total") == before + 1
+    assert "the image of a report is lost" in caplog.text
+
+
 async def test_a_task_id_with_odd_characters_makes_a_sound_answer(service: Service) -> None:
     task_id = "ta\"s'k<é🪟>?#%2e&" + secrets.token_hex(4)
     image = photo(100)
