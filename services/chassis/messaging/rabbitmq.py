@@ -203,9 +203,10 @@ class RabbitBroker:
                 "x-delivery-limit": DELIVERY_LIMIT,
             },
         )
-        for number, seconds in enumerate(subscription.retry_delays, start=1):
+        delays = {subscription.retry_queue(n): delay for n, delay in enumerate(subscription.retry_delays, start=1)}
+        for name, seconds in delays.items():  # equal delays share a queue
             await channel.declare_queue(
-                subscription.retry_queue(number),
+                name,
                 durable=True,
                 arguments={
                     **safe,

@@ -334,8 +334,9 @@ async def test_the_queues_are_as_promised(own_server: RabbitMqServer, rabbitmq_u
         assert arguments["x-dead-letter-routing-key"] == subscription.dead_queue
         assert arguments["x-delivery-limit"] == rabbitmq.DELIVERY_LIMIT
         assert queues.pop(subscription.dead_queue)["arguments"]["x-delivery-limit"] == rabbitmq.NEVER
-        for number, seconds in enumerate(subscription.retry_delays, start=1):
-            arguments = queues.pop(subscription.retry_queue(number))["arguments"]
+        delays = {subscription.retry_queue(n): delay for n, delay in enumerate(subscription.retry_delays, start=1)}
+        for name, seconds in delays.items():
+            arguments = queues.pop(name)["arguments"]
             assert arguments["x-message-ttl"] == seconds * 1000
             assert arguments["x-dead-letter-routing-key"] == subscription.queue
             assert arguments["x-dead-letter-strategy"] == "at-least-once"
