@@ -5,7 +5,7 @@ Within a version fields are only ever added, with a default, and readers ignore 
 ``TYPE``, published beside the old one until nobody reads that.
 
 Delivery is at least once and in no particular order, so each event carries what its reader needs to recognise a
-repetition: a job's id, or a profile's version.
+repetition: a job's id, a profile's version, or the time that it is about.
 """
 
 from datetime import UTC, datetime
@@ -153,12 +153,49 @@ class ProfileUpdated(EventData):
         return self.user_id
 
 
+class SignedOut(EventData):
+    """A person has signed out everywhere: no token counts any more that was issued by then."""
+
+    TYPE = "home-energy-audit.account.signed-out.v1"
+    SOURCE = "/services/auth"
+
+    user_id: str
+    until: Annotated[int, Field(ge=0, description="Unix time in seconds of the last token that does not count")]
+
+    @property
+    def subject(self) -> str:
+        """The user."""
+        return self.user_id
+
+
+class AccountDeleted(EventData):
+    """A person has deleted the account: whatever is kept of it from before that time is to be erased for good.
+
+    The same person may open a new account later. ``profile_version`` is the highest of the old one's profiles: no
+    ProfileUpdated up to it may bring a household back, and those of a new account are higher.
+    """
+
+    TYPE = "home-energy-audit.account.deleted.v1"
+    SOURCE = "/services/auth"
+
+    user_id: str
+    deleted_at: AwareDatetime
+    profile_version: Annotated[int, Field(ge=0)]
+
+    @property
+    def subject(self) -> str:
+        """The user."""
+        return self.user_id
+
+
 EVENTS: tuple[type[EventData], ...] = (
     TaskSubmitted,
     AnalysisStarted,
     AnalysisCompleted,
     AnalysisFailed,
     ProfileUpdated,
+    SignedOut,
+    AccountDeleted,
 )
 
 

@@ -124,6 +124,36 @@ class Profile(Wire):
     updatedAt: AwareDatetime | None = None  # noqa: N815
 
 
+class SignOutAnswer(Wire):
+    """No token that was issued until now counts any more."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "signed out"}]})
+
+    status: Literal["signed out"] = "signed out"
+
+
+class AccountDeletionAnswer(Wire):
+    """The account is closed; everything that was kept of it is being erased."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "account deleted",
+                    "detail": "Your account is closed, and you are signed out everywhere. "
+                    "Your tasks, photos and reports are being erased; this takes a minute or two.",
+                }
+            ]
+        }
+    )
+
+    status: Literal["account deleted"] = "account deleted"
+    detail: str = (
+        "Your account is closed, and you are signed out everywhere. "
+        "Your tasks, photos and reports are being erased; this takes a minute or two."
+    )
+
+
 class SubmissionAnswer(Wire):
     """The submission is stored for good; its job can be followed."""
 

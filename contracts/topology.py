@@ -9,11 +9,13 @@ cannot be changed once it exists; with the delay in its name, other delays make 
 from dataclasses import dataclass
 
 from contracts.events import (
+    AccountDeleted,
     AnalysisCompleted,
     AnalysisFailed,
     AnalysisStarted,
     EventData,
     ProfileUpdated,
+    SignedOut,
     TaskSubmitted,
 )
 
@@ -54,5 +56,6 @@ TASKS_RESULTS = Subscription(
     "tasks.results", (AnalysisStarted, AnalysisCompleted, AnalysisFailed), retry_delays=_PATIENT
 )
 TASKS_PROFILES = Subscription("tasks.profiles", (ProfileUpdated,), retry_delays=_PATIENT)
+TASKS_ACCOUNTS = Subscription("tasks.accounts", (SignedOut, AccountDeleted), retry_delays=_PATIENT)
 
-SUBSCRIPTIONS: tuple[Subscription, ...] = (ANALYSIS_SUBMISSIONS, TASKS_RESULTS, TASKS_PROFILES)
+SUBSCRIPTIONS: tuple[Subscription, ...] = (ANALYSIS_SUBMISSIONS, TASKS_RESULTS, TASKS_PROFILES, TASKS_ACCOUNTS)

@@ -26,7 +26,7 @@ class PublicRoute:
     """A route of a service, and the paths under which the public reaches it (the first is the one to recommend)."""
 
     name: str
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     paths: tuple[str, ...]
     service: ServiceName
     path: str
@@ -38,6 +38,9 @@ PUBLIC_ROUTES = (
     PublicRoute("login", "POST", ("/auth/login", "/login"), "auth", "/login", needs_token=False, kind="login"),
     PublicRoute("update_profile", "POST", ("/auth/update_profile", "/update_profile"), "auth", "/update_profile"),
     PublicRoute("read_profile", "GET", ("/v1/profile",), "auth", "/v1/profile"),
+    PublicRoute("sign_out", "POST", ("/v1/sign_out",), "auth", "/v1/sign_out"),
+    PublicRoute("delete_account", "DELETE", ("/v1/account",), "auth", "/v1/account"),
+    PublicRoute("export_account", "GET", ("/v1/account/export",), "tasks", "/v1/account/export"),
     PublicRoute("submit", "POST", ("/leakage/detect_leak", "/detect_leak"), "tasks", "/detect_leak", kind="submit"),
     PublicRoute(
         "follow_job",

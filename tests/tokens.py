@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from services.chassis.identity import ACCESS_AUDIENCE, ACCESS_ISSUER
+from services.chassis.identity import ACCESS_AUDIENCE, ACCESS_ISSUER, Identity
 
 CLIENT_ID = "client-id.apps.example.com"
 EMAIL = "someone@example.com"
@@ -145,6 +145,11 @@ class AccessIssuer:
 
     def jwks(self) -> bytes:
         return json.dumps({"keys": [self.jwk]}).encode()
+
+
+def proved(*user_ids: str, at: int | None = None) -> Identity:
+    """Whom a good token proves that was issued at ``at``, by default now."""
+    return Identity(frozenset(user_ids), int(time.time()) if at is None else at)
 
 
 @dataclass

@@ -50,7 +50,8 @@ async def backend(settings: EmbeddedSettings, metrics: Metrics) -> AsyncIterator
         }
         between = {
             "rabbitmq_url": "in-process",
-            "service_token": secrets.token_hex(32),
+            # Kept, because the pseudonyms of people who signed out or deleted their accounts are made with it.
+            "service_token": _kept(data / "service.key", lambda: secrets.token_hex(32).encode()).decode(),
             "auth_url": f"{inside}/auth",
             "tasks_url": f"{inside}/tasks",
         }

@@ -3,7 +3,7 @@
 import typer
 
 from services.auth.app import MIGRATIONS, SERVICE, create_app
-from services.auth.models import outbox
+from services.auth.models import outbox, sign_outs
 from services.auth.settings import AuthSettings
 from services.auth.store import UserStore
 from services.chassis.access import warn_of_legacy
@@ -17,6 +17,7 @@ from services.chassis.outbox import Outbox
 from services.chassis.serving import Stop, bind, run
 from services.chassis.serving import serve as serve_app
 from services.chassis.settings import load
+from services.chassis.signouts import SignOuts
 
 
 async def _serve(stop: Stop) -> None:
@@ -41,10 +42,12 @@ def _announce_profiles() -> None:
 
     async def main(_: Stop) -> None:
         nonlocal announced
-        database = Database(load(AuthSettings).sql_url)
+        settings = load(AuthSettings)
+        database = Database(settings.sql_url)
         try:
             await database.start()
-            announced = await UserStore(database, Outbox(outbox)).announce_profiles()
+            signed_out = SignOuts(database, sign_outs, settings.service_token.get_secret_value())
+            announced = await UserStore(database, Outbox(outbox), signed_out).announce_profiles()
         finally:
             await database.close()
 

@@ -1,16 +1,20 @@
 """The routes of auth: parse, call, map."""
 
+import asyncio
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
 from contracts.public import (
+    AccountDeletionAnswer,
     LoginAnswer,
     LoginRequest,
     Profile,
     ProfileUpdate,
     ProfileUpdateAnswer,
     ServiceStatus,
+    SignOutAnswer,
     UserId,
 )
 from contracts.public import (
@@ -41,23 +45,24 @@ async def login(request: Request, body: LoginRequest) -> LoginAnswer:
     """Open the account that the token proves, making it when it is new.
 
     `uid` must be the token's e-mail address or its subject. The answer's `access_token` may be sent as
-    `Authorization: Bearer …` from then on, in place of the Google token.
+    `Authorization: Bearer …` from then on, in place of the Google token. A Google token from before the person's
+    last sign-out opens nothing.
     """
     state = request.state
     try:
         identity = await state.google.verify(body.id_token)
+        if not identity.may_use(body.uid):
+            raise InvalidTokenError("it belongs to another account than the given uid")
+        user_id = normalised(body.uid)
+        action = await state.users.open_account(user_id, identity)
     except InvalidTokenError as error:
         raise Problem(401, f"Invalid token: {error}") from error
     except KeysUnavailableError as error:
         raise unavailable("Sign-in is briefly unavailable. Please try again in a few seconds.") from error
-    if not identity.may_use(body.uid):
-        raise Problem(401, "Invalid token: it belongs to another account than the given uid")
-    user_id = normalised(body.uid)
-    action = await state.users.open_account(user_id)
     return LoginAnswer(
         user_id=body.uid,
         action=action,
-        access_token=state.signer.sign(user_id),
+        access_token=state.signer.sign(user_id, identity.proved_at),
         expires_in=state.signer.lifetime_seconds,
     )
 
@@ -101,6 +106,50 @@ async def read_profile(request: Request, user_id: Annotated[UserId, Query(alias=
     if row is None:
         raise Problem(404, "User not found")
     return profile(row)
+
+
+@router.post(
+    "/v1/sign_out",
+    tags=["accounts"],
+    summary="Sign out everywhere",
+    responses={401: {"model": ProblemDocument, "description": "No good token"}},
+)
+async def sign_out(request: Request) -> SignOutAnswer:
+    """Refuse every token of the caller that was issued until now: access tokens, and Google's ID tokens.
+
+    A token is needed in every mode. Signing in again takes a Google token that is issued after this answer.
+    """
+    identity = await request.state.access.person(request)
+    await request.state.users.sign_out(identity)
+    await _second_over()
+    return SignOutAnswer()
+
+
+@router.delete(
+    "/v1/account",
+    status_code=202,
+    tags=["accounts"],
+    summary="Delete the account",
+    responses={401: {"model": ProblemDocument, "description": "No good token"}},
+)
+async def delete_account(request: Request) -> AccountDeletionAnswer:
+    """Close the caller's account and erase everything that is kept of it; that cannot be undone.
+
+    A token is needed in every mode, and none that was issued until now counts afterwards. The profile is gone with
+    this answer; tasks, photos, reports and pending jobs follow within a minute or two.
+    """
+    identity = await request.state.access.person(request)
+    await request.state.users.delete_account(identity)
+    await _second_over()
+    return AccountDeletionAnswer()
+
+
+async def _second_over() -> None:
+    """Wait for the next second: tokens tell their time in whole ones, and all of the present one are refused.
+
+    So no token that is issued after our answer is mistaken for one from before it.
+    """
+    await asyncio.sleep(1 - time.time() % 1)
 
 
 @router.get("/.well-known/jwks.json", tags=["accounts"], summary="The public keys that access tokens are signed with")

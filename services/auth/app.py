@@ -10,7 +10,8 @@ import aiohttp
 from fastapi import FastAPI
 
 from services.auth.api import router
-from services.auth.models import outbox
+from services.auth.internal_api import router as internal_router
+from services.auth.models import outbox, sign_outs
 from services.auth.settings import AuthSettings
 from services.auth.signing import Signer, decode_seeds
 from services.auth.store import UserStore
@@ -26,6 +27,7 @@ from services.chassis.migrations import migrate
 from services.chassis.outbox import Outbox, Relay
 from services.chassis.problems import install_problems
 from services.chassis.requests import RequestScope
+from services.chassis.signouts import SignOuts
 
 SERVICE = "auth"
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -38,6 +40,7 @@ class State(TypedDict):
     signer: Signer
     google: GoogleTokens
     access: Access
+    service_token: str
     checks: Checks
 
 
@@ -60,16 +63,20 @@ def create_app(settings: AuthSettings, metrics: Metrics, make_broker: Callable[[
             await stack.enter_async_context(background(relay.run, relay.measure_forever))
             signer = Signer(decode_seeds(settings.access_token_keys.get_secret_value()), settings.access_token_seconds)
             google = GoogleTokens(CachedDocument(settings.google_certs_url, http), settings.google_client_ids)
+            service_token = settings.service_token.get_secret_value()
+            signed_out = SignOuts(database, sign_outs, service_token)
             yield State(
-                users=UserStore(database, waiting),
+                users=UserStore(database, waiting, signed_out),
                 signer=signer,
                 google=google,
-                access=Access(Bearers(AccessTokens(signer), google), settings.auth_mode),
+                access=Access(Bearers(AccessTokens(signer), google), settings.auth_mode, signed_out.refuse),
+                service_token=service_token,
                 checks={"sql": database.ping, "broker": broker.ping},
             )
 
     app = FastAPI(title="auth", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(router)
+    app.include_router(internal_router)
     app.include_router(health_router())
     install_problems(app, transient=(*TRANSIENT, OSError, asyncio.TimeoutError))
     app.add_middleware(RequestScope, service=SERVICE, metrics=metrics)

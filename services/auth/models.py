@@ -4,6 +4,7 @@ import sqlalchemy as sa
 
 from services.chassis.database import UtcDateTime, key_string
 from services.chassis.outbox import outbox_table
+from services.chassis.signouts import sign_out_table
 
 metadata = sa.MetaData()
 
@@ -19,7 +20,9 @@ users = sa.Table(
     sa.Column("suggestedBudget", sa.Float),  # the old backend's, never written by us
     sa.Column("createdAt", UtcDateTime),
     sa.Column("updatedAt", UtcDateTime),
-    sa.Column("profileVersion", sa.Integer, nullable=False, server_default="0"),  # grows with each change
+    sa.Column("profileVersion", sa.BigInteger, nullable=False, server_default="0"),  # grows with each change
 )
+
+sign_outs = sign_out_table(metadata, "auth_sign_out")
 
 outbox = outbox_table(metadata, "auth_outbox")

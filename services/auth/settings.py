@@ -5,7 +5,16 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr
 
 from services.auth.signing import decode_seeds
-from services.chassis.settings import AuthMode, CommaSeparated, HttpUrl, Port, ServerUrl, ServiceSettings, is_guessable
+from services.chassis.settings import (
+    AuthMode,
+    CommaSeparated,
+    HttpUrl,
+    Port,
+    Secret,
+    ServerUrl,
+    ServiceSettings,
+    is_guessable,
+)
 
 
 def _seeds(value: SecretStr) -> SecretStr:
@@ -30,5 +39,8 @@ class AuthSettings(ServiceSettings):
     )
     access_token_keys: Annotated[SecretStr, AfterValidator(_seeds)] = Field(
         description="Ed25519 seeds (`openssl rand -base64 32`), comma separated; the first signs, all are accepted"
+    )
+    service_token: Secret = Field(
+        description="what services prove themselves with to each other; at least 16 characters"
     )
     access_token_seconds: int = Field(3600, ge=60, le=86400, description="how long an access token is good")

@@ -52,8 +52,12 @@ class Signer:
         self._keys = [_Key.of(seed) for seed in seeds]
         self.lifetime_seconds = lifetime_seconds
 
-    def sign(self, user_id: str) -> str:
-        """A token that proves ``user_id`` for ``lifetime_seconds``."""
+    def sign(self, user_id: str, proved_at: int) -> str:
+        """A token that proves ``user_id`` for ``lifetime_seconds``.
+
+        ``proved_at`` (Unix time in seconds) is when the Google token was issued that it is given for: a sign-out that
+        refuses the one refuses the other, whatever the time at which they were traded.
+        """
         key, present = self._keys[0], int(time.time())
         claims = {
             "iss": ACCESS_ISSUER,
@@ -61,6 +65,7 @@ class Signer:
             "sub": user_id,
             "iat": present,
             "nbf": present,
+            "auth_time": proved_at,
             "exp": present + self.lifetime_seconds,
             "jti": str(uuid.uuid4()),
         }

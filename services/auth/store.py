@@ -1,16 +1,21 @@
 """Users and profiles in the database."""
 
+import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.events import ProfileUpdated
+from contracts.events import AccountDeleted, ProfileUpdated, SignedOut
 from services.auth.models import users
 from services.auth.profiles import household
 from services.chassis.database import Database, now
+from services.chassis.identity import SIGNED_OUT, Identity, InvalidTokenError
 from services.chassis.outbox import Outbox
+from services.chassis.signouts import SignOuts
 
 PAGE = 200
 
@@ -18,17 +23,28 @@ PAGE = 200
 class UserStore:
     """Reads and writes ``UserData``; user ids are given normalised."""
 
-    def __init__(self, database: Database, outbox: Outbox) -> None:
+    def __init__(self, database: Database, outbox: Outbox, sign_outs: SignOuts) -> None:
         self._database = database
         self._outbox = outbox
+        self._sign_outs = sign_outs
 
-    async def open_account(self, user_id: str) -> Literal["created", "exists"]:
-        """Make sure that the user exists."""
+    async def open_account(self, user_id: str, identity: Identity) -> Literal["created", "exists"]:
+        """Make sure that the user exists. Raises :class:`InvalidTokenError` after a sign-out.
+
+        The versions of a new account's profiles go on from the present time (Unix time in milliseconds), and so are
+        higher than those of an account of the same name that was deleted before.
+        """
+        if await self._sign_outs.refuse(identity):
+            raise InvalidTokenError(SIGNED_OUT)
         if await self.find(user_id) is not None:
             return "exists"
+        new = {"userID": user_id, "createdAt": now(), "updatedAt": now(), "profileVersion": int(time.time() * 1000)}
         try:
             async with self._database.write() as connection:
-                await connection.execute(sa.insert(users).values(userID=user_id, createdAt=now(), updatedAt=now()))
+                await connection.execute(sa.insert(users).values(**new))
+                # Once more, because the account may have been deleted since: the row must not come back.
+                if await self._sign_outs.refuse_within(connection, identity):
+                    raise InvalidTokenError(SIGNED_OUT)
         except IntegrityError:
             return "exists"  # somebody else's request was faster
         return "created"
@@ -73,3 +89,31 @@ class UserStore:
             if not rows:
                 return announced
             announced, last = announced + len(rows), rows[-1]["userID"]
+
+    async def sign_out(self, identity: Identity) -> None:
+        """Refuse every token of the person that was issued in this second or before, and tell so."""
+        async with self._database.write() as connection:
+            await self._sign_out(connection, identity)
+        self._outbox.poke()
+
+    async def _sign_out(self, connection: AsyncConnection, identity: Identity) -> None:
+        until = max(int(time.time()), identity.proved_at)  # the token in hand too, when its issuer's clock is ahead
+        await self._sign_outs.record(connection, identity.user_ids, until)
+        await self._outbox.add(
+            connection, *(SignedOut(user_id=user_id, until=until) for user_id in sorted(identity.user_ids))
+        )
+
+    async def delete_account(self, identity: Identity) -> None:
+        """Delete what is kept under each of the person's user ids, sign the person out, and tell so."""
+        async with self._database.write() as connection:
+            deleted_at = datetime.now(UTC)
+            await self._sign_out(connection, identity)
+            await self._outbox.withdraw(connection, ProfileUpdated, identity.user_ids)
+            for user_id in sorted(identity.user_ids):
+                mine = users.c.userID == user_id
+                version = await connection.scalar(sa.select(users.c.profileVersion).where(mine).with_for_update())
+                await connection.execute(sa.delete(users).where(mine))
+                await self._outbox.add(
+                    connection, AccountDeleted(user_id=user_id, deleted_at=deleted_at, profile_version=version or 0)
+                )
+        self._outbox.poke()

@@ -4,17 +4,20 @@
 they name, because the published app sends no token; a token that is sent must be good all the same.
 """
 
+import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
 from starlette.requests import Request
 
-from services.chassis.identity import Bearers, Identity, InvalidTokenError, KeysUnavailableError
+from services.chassis.identity import SIGNED_OUT, Bearers, Identity, InvalidTokenError, KeysUnavailableError
 from services.chassis.problems import Problem, unavailable
 from services.chassis.settings import AuthMode
 
 log = structlog.get_logger(__name__)
 
+PLEASE_SIGN_IN = "Please sign in: this needs an Authorization header with a Bearer token."
 BEARER = {"WWW-Authenticate": "Bearer"}
 
 
@@ -37,10 +40,14 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The doorkeeper of a service."""
+    """The doorkeeper of a service. ``signed_out`` tells whether a person has signed out since the token was issued.
+
+    The gateway has no database to ask, and leaves that to the services.
+    """
 
     bearers: Bearers
     mode: AuthMode
+    signed_out: Callable[[Identity], Awaitable[bool]] | None = None
 
     async def caller(self, request: Request) -> Caller:
         """Who sent ``request``. Raises :class:`Problem`: 400, 401, or 503 while nobody can tell."""
@@ -54,5 +61,22 @@ class Access:
         except KeysUnavailableError as error:
             raise unavailable("Sign-in cannot be checked right now. Please try again in a few seconds.") from error
         if identity is None and self.mode == "required":
-            raise Problem(401, "Please sign in: this needs an Authorization header with a Bearer token.", BEARER)
+            raise Problem(401, PLEASE_SIGN_IN, BEARER)
+        if identity is not None and self.signed_out is not None and await self.signed_out(identity):
+            raise Problem(401, f"Invalid token: {SIGNED_OUT}", BEARER)
         return Caller(identity)
+
+    async def person(self, request: Request) -> Identity:
+        """Who sent ``request``, proved by a token in either mode. Raises :class:`Problem` as :meth:`caller` does."""
+        identity = (await self.caller(request)).identity
+        if identity is None:
+            raise Problem(401, PLEASE_SIGN_IN, BEARER)
+        return identity
+
+
+async def only_services(request: Request) -> None:
+    """Let only requests pass that carry the ``service_token`` of the lifespan state; a dependency of internal APIs."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    expected: str = request.state.service_token
+    if scheme.lower() != "bearer" or not secrets.compare_digest(token.encode(), expected.encode()):
+        raise Problem(401, "This is for services only.")

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis.database import UtcDateTime
+from services.chassis.database import UtcDateTime, key_string
 
 
 def columns(table: str) -> set[str]:
@@ -65,8 +65,22 @@ def create_outbox(name: str) -> None:
     create_index(name, "dueAt")
 
 
-def create_index(table: str, column: str) -> None:
-    """Create the index of a model's ``index=True``, unless it is there: an interruption may have left it out."""
-    name = f"ix_{table}_{column}"
+def create_sign_outs(name: str) -> None:
+    """Create the table of :func:`services.chassis.signouts.sign_out_table` as of this revision."""
+    if not has_table(name):
+        op.create_table(
+            name,
+            sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+            sa.Column("person", key_string(64), nullable=False),
+            sa.Column("until", sa.BigInteger, nullable=False),
+            mysql_charset="utf8mb4",
+        )
+    create_index(name, "until")
+    create_index(name, "person", "until")
+
+
+def create_index(table: str, *names: str) -> None:
+    """Create an index named after its first column, unless it is there: an interruption may have left it out."""
+    name = f"ix_{table}_{names[0]}"
     if name not in {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}:
-        op.create_index(name, table, [column])
+        op.create_index(name, table, list(names))

@@ -28,6 +28,7 @@ GOOGLE_ALGORITHM = "RS256"
 GOOGLE_ISSUERS = frozenset({"https://accounts.google.com", "accounts.google.com"})
 CLOCK_SKEW_SECONDS = 30
 LONGEST_TOKEN = 8192  # characters; Google's have about 1,200
+LONGEST_LIFE_SECONDS = 86_400  # from a token's issue to its end; Google's live an hour, ours as AuthSettings say
 FARTHEST_TIME = 253_402_300_799  # the last second of the year 9999, in Unix time
 
 # Why a token was refused. The libraries' own messages repeat parts of the token.
@@ -37,6 +38,8 @@ WRONG_AUDIENCE = "it was made for another app"
 WRONG_ISSUER = "it comes from another issuer"
 WRONG_SIGNATURE = "its signature is wrong"
 UNKNOWN_KEY = "it is signed with an unknown key"
+TOO_LONG_LIVED = "it is good for longer than a token may be"
+SIGNED_OUT = "you have signed out since then; please sign in again"
 UNREADABLE = "it is no token of ours or of Google's"
 _GOOGLE_REASONS = (
     ("Token expired", EXPIRED),
@@ -69,9 +72,14 @@ def normalised(user_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A person whose token was good, and the user ids that this person may use."""
+    """A person whose token was good, and the user ids that this person may use.
+
+    ``proved_at`` (Unix time in seconds) is when Google said so: when the token was issued, and of an access token,
+    when the Google token was issued that it was given for. What a sign-out refuses is decided by it.
+    """
 
     user_ids: frozenset[str]
+    proved_at: int
 
     def may_use(self, user_id: str) -> bool:
         """Whether ``user_id`` is this person."""
@@ -121,7 +129,7 @@ class GoogleTokens:
         names.discard("")
         if not names:
             raise InvalidTokenError("it names nobody")
-        return Identity(frozenset(names))
+        return Identity(frozenset(names), int(claims["iat"]))
 
     def _verify(self, token: str, keys: Mapping[str, str]) -> Mapping[str, Any]:
         try:
@@ -137,6 +145,7 @@ class GoogleTokens:
             raise InvalidTokenError(UNREADABLE)
         if times[2] > time.time() + CLOCK_SKEW_SECONDS:
             raise InvalidTokenError(TOO_EARLY)
+        _refuse_long_lived(claims)
         return claims
 
 
@@ -168,10 +177,11 @@ class AccessTokens:
         except jwt.PyJWTError as error:
             reason = next((reason for kind, reason in _ACCESS_REASONS if isinstance(error, kind)), UNREADABLE)
             raise InvalidTokenError(reason) from None
+        _refuse_long_lived(claims)
         name = normalised(claims["sub"])
         if not name:
             raise InvalidTokenError("it names nobody")
-        return Identity(frozenset({name}))
+        return Identity(frozenset({name}), int(claims.get("auth_time", claims["iat"])))
 
 
 class Bearers:
@@ -192,6 +202,12 @@ class Bearers:
         if _claimed_issuer(token) == ACCESS_ISSUER:
             return await self._access.verify(token)
         return await self._google.verify(token)
+
+
+def _refuse_long_lived(claims: Mapping[str, Any]) -> None:
+    """A sign-out is remembered for so long as a token from before it may live: no longer than this."""
+    if claims["exp"] - claims["iat"] > LONGEST_LIFE_SECONDS:
+        raise InvalidTokenError(TOO_LONG_LIVED)
 
 
 def _key_id(token: str, algorithm: str) -> str:

@@ -13,6 +13,7 @@ clock is used.
 import asyncio
 import contextlib
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +82,16 @@ class Outbox:
                     envelope=envelope.model_dump(mode="json"), createdAt=now(), dueAt=now(), failures=0
                 )
             )
+
+    async def withdraw(self, connection: AsyncConnection, kind: type[EventData], subjects: Collection[str]) -> None:
+        """Delete the events of one kind about ``subjects`` that still wait, in the caller's transaction."""
+        table = self.table
+        waiting = sa.select(table.c.id).where(
+            table.c.envelope["type"].as_string() == kind.TYPE, table.c.envelope["subject"].as_string().in_(subjects)
+        )
+        # By their keys: a deletion that looks into every row would wait for those that a relay is claiming.
+        ids = (await connection.scalars(waiting)).all()
+        await connection.execute(sa.delete(table).where(table.c.id.in_(ids)))
 
     def poke(self) -> None:
         """Tell the relay that there are committed rows, so that it need not wait for its next look."""

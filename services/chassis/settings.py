@@ -3,7 +3,7 @@
 A secret that is an example or easy to guess is wrong. The embedded backend makes its own at random.
 """
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from itertools import pairwise
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -35,12 +35,16 @@ def names_a_server(url: str) -> bool:
         return False
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches ``host``."""
+_BRIDGES = ip_network("172.16.0.0/12")  # where a container engine on this machine puts its bridges
+
+
+def is_on_this_machine(host: str) -> bool:
+    """Whether ``host`` is only reached from this machine: over loopback, or over a container engine's bridge."""
     try:
-        return ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
         return host == "localhost"
+    return address.is_loopback or address in _BRIDGES
 
 
 # Parts of what people write who mean to write something better later. Random values have none of them by chance.
@@ -74,7 +78,7 @@ def _server_url(value: str) -> str:
         user, password, host = parts.username, parts.password, parts.hostname
     except ValueError:
         return value  # no URL: whoever connects says so
-    if host is None or is_loopback(host):
+    if host is None or is_on_this_machine(host):
         return value
     if parts.scheme in ("amqp", "amqps") and not password:
         raise ValueError("must name a user and a password: without them RabbitMQ's client tries guest")

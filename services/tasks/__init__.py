@@ -2,8 +2,10 @@
 
 Owns ``LeakageTask`` and ``Suggestion`` (the old backend's tables, adopted), jobs, households (a copy of what auth
 says of them), and every photo. Publishes ``TaskSubmitted`` from its outbox. Consumes ``AnalysisStarted``,
-``AnalysisCompleted``, ``AnalysisFailed`` and ``ProfileUpdated``; duplicates and reordering change nothing.
+``AnalysisCompleted``, ``AnalysisFailed``, ``ProfileUpdated``, ``SignedOut`` and ``AccountDeleted``; duplicates and
+reordering change nothing.
 
 Promises: a submission that was answered 200 is stored with its photos and reaches exactly one visible end, ``done``
-or ``error``; a submission that was not leaves nothing visible.
+or ``error``; a submission that was not leaves nothing visible. Of a deleted account nothing is left after a minute or
+two, and nothing of it comes back.
 """

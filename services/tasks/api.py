@@ -1,5 +1,6 @@
 """The public routes of tasks: parse, call, map."""
 
+import asyncio
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -111,6 +112,7 @@ async def status() -> ServiceStatus:
         401: _NO_TOKEN,
         403: _problem("Somebody else's account or task"),
         409: _problem("This `Idempotency-Key` came with another submission before"),
+        410: _problem("The account was deleted during the upload"),
         413: _problem("A photo, or all of it, is too large"),
         415: _problem("Not a form"),
         422: _problem("Something that a person must mend: a temperature, a photo, …"),
@@ -129,6 +131,7 @@ async def detect_leak(request: Request) -> SubmissionAnswer:
     same task within 2 minutes is answered with the same job, unless that has failed. Content is the task's fields and
     the bytes of its photos.
     """
+    begun = asyncio.get_running_loop().time()
     state = request.state
     caller = await state.access.caller(request)
     key = read_key(request.headers.getlist("idempotency-key"))
@@ -142,7 +145,7 @@ async def detect_leak(request: Request) -> SubmissionAnswer:
         # The commit may succeed although we do not hear of it: from here on only the sweeper may remove photos.
         form.keep()
         try:
-            answered = await state.store.submit(job_id, submission, form.photos, key)
+            answered = await state.store.submit(job_id, submission, form.photos, key, begun)
         except Problem:
             form.release()
             raise

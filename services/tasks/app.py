@@ -10,7 +10,7 @@ from typing import TypedDict
 import aiohttp
 from fastapi import FastAPI
 
-from contracts.topology import TASKS_PROFILES, TASKS_RESULTS
+from contracts.topology import TASKS_ACCOUNTS, TASKS_PROFILES, TASKS_RESULTS
 from services.chassis.access import Access
 from services.chassis.background import background
 from services.chassis.database import TRANSIENT, Database
@@ -23,10 +23,14 @@ from services.chassis.migrations import migrate
 from services.chassis.outbox import Outbox, Relay
 from services.chassis.problems import install_problems
 from services.chassis.requests import RequestScope
+from services.chassis.signouts import SignOuts
 from services.tasks.api import router
-from services.tasks.events import profile_handlers, result_handlers
+from services.tasks.erasure import Erasures
+from services.tasks.events import account_handlers, profile_handlers, result_handlers
+from services.tasks.export import Export
+from services.tasks.export import router as export_router
 from services.tasks.internal_api import router as internal_router
-from services.tasks.models import outbox
+from services.tasks.models import outbox, sign_outs
 from services.tasks.photos.store import PhotoStore, PhotoStoreError
 from services.tasks.privacy.photos import ShownPhotos
 from services.tasks.settings import TasksSettings
@@ -47,6 +51,7 @@ class State(TypedDict):
     photos: PhotoStore
     shown_photos: ShownPhotos
     access: Access
+    export: Export
     limits: Limits
     service_token: str
     metrics: Metrics
@@ -73,29 +78,38 @@ def create_app(
             await broker.start()
             http = await stack.enter_async_context(aiohttp.ClientSession())
             waiting = Outbox(outbox)
-            store = TaskStore(database, waiting, Bounds(settings.max_unfinished_jobs, settings.max_outbox_rows))
+            service_token = settings.service_token.get_secret_value()
+            signed_out = SignOuts(database, sign_outs, service_token)
+            erasures = Erasures(database, waiting, service_token)
+            bounds = Bounds(settings.max_unfinished_jobs, settings.max_outbox_rows)
+            store = TaskStore(database, waiting, erasures, bounds)
             relay = Relay(database, waiting, broker, metrics, SERVICE)
-            sweeper = Sweeper(store, waiting, photos, broker, settings, metrics)
-            measure = partial(measure_dead_letters, broker, (TASKS_RESULTS, TASKS_PROFILES), metrics)
+            sweeper = Sweeper(store, erasures, waiting, photos, broker, settings, metrics)
+            queues = (TASKS_RESULTS, TASKS_PROFILES, TASKS_ACCOUNTS)
+            measure = partial(measure_dead_letters, broker, queues, metrics)
             await stack.enter_async_context(background(relay.run, relay.measure_forever, sweeper.run, measure))
             await broker.subscribe(TASKS_RESULTS, result_handlers(store, metrics), concurrency=CONCURRENCY)
             await broker.subscribe(TASKS_PROFILES, profile_handlers(store), concurrency=CONCURRENCY)
+            await broker.subscribe(TASKS_ACCOUNTS, account_handlers(erasures, signed_out), concurrency=CONCURRENCY)
             stack.push_async_callback(broker.drain, DRAIN_SECONDS)
             jwks = CachedDocument(f"{settings.auth_url}/.well-known/jwks.json", http)
             google = GoogleTokens(CachedDocument(settings.google_certs_url, http), settings.google_client_ids)
+            shown = ShownPhotos(photos, settings.max_photo_bytes)
             yield State(
                 store=store,
                 photos=photos,
-                shown_photos=ShownPhotos(photos, settings.max_photo_bytes),
-                access=Access(Bearers(AccessTokens(jwks), google), settings.auth_mode),
+                shown_photos=shown,
+                access=Access(Bearers(AccessTokens(jwks), google), settings.auth_mode, signed_out.refuse),
+                export=Export(database, shown, http, settings.auth_url, service_token),
                 limits=Limits(settings.max_photo_bytes, settings.max_photos),
-                service_token=settings.service_token.get_secret_value(),
+                service_token=service_token,
                 metrics=metrics,
                 checks={"sql": database.ping, "photos": photos.ping, "broker": broker.ping},
             )
 
     app = FastAPI(title="tasks", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(router)
+    app.include_router(export_router)
     app.include_router(internal_router)
     app.include_router(health_router())
     install_problems(app, transient=(*TRANSIENT, PhotoStoreError, OSError, asyncio.TimeoutError))

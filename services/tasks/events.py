@@ -2,10 +2,19 @@
 
 import structlog
 
-from contracts.events import AnalysisCompleted, AnalysisFailed, AnalysisStarted, ProfileUpdated
+from contracts.events import (
+    AccountDeleted,
+    AnalysisCompleted,
+    AnalysisFailed,
+    AnalysisStarted,
+    ProfileUpdated,
+    SignedOut,
+)
 from contracts.reports import report_image_name
 from services.chassis.messaging.broker import Handlers
 from services.chassis.metrics import Metrics
+from services.chassis.signouts import SignOuts
+from services.tasks.erasure import Erasures
 from services.tasks.store import StoredPicture, TaskStore
 
 log = structlog.get_logger(__name__)
@@ -38,9 +47,22 @@ def result_handlers(store: TaskStore, metrics: Metrics) -> Handlers:
 
 
 def profile_handlers(store: TaskStore) -> Handlers:
-    """Handlers of auth's events."""
+    """Handlers of auth's events about profiles."""
 
     async def on_profile(event: ProfileUpdated) -> None:
         await store.remember_household(event)
 
     return {ProfileUpdated: on_profile}
+
+
+def account_handlers(erasures: Erasures, sign_outs: SignOuts) -> Handlers:
+    """Handlers of auth's events about accounts."""
+
+    async def on_signed_out(event: SignedOut) -> None:
+        await sign_outs.note(event.user_id, event.until)
+
+    async def on_deleted(event: AccountDeleted) -> None:
+        await erasures.note(event)
+        log.info("an account is to be erased")
+
+    return {SignedOut: on_signed_out, AccountDeleted: on_deleted}

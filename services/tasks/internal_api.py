@@ -2,28 +2,20 @@
 
 import asyncio
 import hashlib
-import secrets
 
 from fastapi import APIRouter, Depends, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
 from contracts.internal import PHOTO_PATH, REPORT_PICTURES_PATH, StoredPicture
+from services.chassis.access import only_services
 from services.chassis.problems import Problem
 from services.tasks.jobs import UNFINISHED
 from services.tasks.photos.store import PhotoMetadata, PhotoNotFoundError, new_photo_id
 from services.tasks.pictures import media_type
 from services.tasks.uploads import HEAD_BYTES
 
-
-async def _only_services(request: Request) -> None:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    expected = request.state.service_token
-    if scheme.lower() != "bearer" or not secrets.compare_digest(token.encode(), expected.encode()):
-        raise Problem(401, "This is for services only.")
-
-
-router = APIRouter(include_in_schema=False, dependencies=[Depends(_only_services)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(only_services)])
 
 
 async def _unfinished_job(request: Request, job_id: str) -> None:
@@ -69,6 +61,7 @@ async def store_picture(request: Request, job_id: str, name: str) -> StoredPictu
         if found is None:
             raise Problem(422, "Not a picture.")
         await writer.finish(found, digest.hexdigest())
+        await _unfinished_job(request, job_id)  # still: it may have been erased meanwhile
     except BaseException as error:
         await asyncio.shield(writer.abort())
         if isinstance(error, ClientDisconnect):

@@ -8,6 +8,8 @@ import sqlalchemy as sa
 
 from services.chassis.database import UtcDateTime, key_string
 from services.chassis.outbox import outbox_table
+from services.chassis.pseudonyms import PSEUDONYM_LENGTH
+from services.chassis.signouts import sign_out_table
 
 metadata = sa.MetaData()
 
@@ -32,7 +34,7 @@ leakage_tasks = sa.Table(
     sa.Column("savingsCost", sa.Float),  # US$ per year
     sa.Column("reportPhotoID", sa.String(64)),
     sa.Column("createdAt", UtcDateTime),
-    sa.Column("updatedAt", UtcDateTime),
+    sa.Column("updatedAt", UtcDateTime, index=True),
     sa.Column("jobID", key_string(36)),  # the newest submission
 )
 
@@ -59,7 +61,7 @@ jobs = sa.Table(
     sa.Column("error", sa.Text),
     sa.Column("report", sa.JSON(none_as_null=True)),
     sa.Column("imageID", sa.String(24)),
-    sa.Column("submittedAt", UtcDateTime, nullable=False),
+    sa.Column("submittedAt", UtcDateTime, nullable=False),  # when its upload began
     sa.Column("publishedAt", UtcDateTime, nullable=False),  # when TaskSubmitted was last put into the outbox
     sa.Column("endedAt", UtcDateTime),
     sa.Column("fingerprint", sa.String(64)),  # of what its analysis is given; NULL: before there were any
@@ -97,8 +99,21 @@ households = sa.Table(
     "tasks_household",
     metadata,
     sa.Column("userID", key_string(255), primary_key=True),
-    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
     sa.Column("household", sa.JSON, nullable=False),
 )
+
+# Accounts that were deleted: work until everything is erased, and then what keeps late messages from undoing it.
+erasures = sa.Table(
+    "tasks_erasure",
+    metadata,
+    sa.Column("person", key_string(PSEUDONYM_LENGTH), primary_key=True),
+    sa.Column("userID", key_string(255), index=True),  # NULL: everything is erased
+    sa.Column("deletedAt", UtcDateTime, nullable=False),
+    sa.Column("profileVersion", sa.BigInteger, nullable=False),
+    sa.Column("notedAt", UtcDateTime, nullable=False, index=True),
+)
+
+sign_outs = sign_out_table(metadata, "tasks_sign_out")
 
 outbox = outbox_table(metadata, "tasks_outbox")

@@ -25,7 +25,9 @@ class TasksSettings(ServiceSettings):
     google_certs_url: HttpUrl = Field(
         "https://www.googleapis.com/oauth2/v1/certs", description="where the certificates of ID tokens are"
     )
-    service_token: Secret = Field(description="what analysis proves itself with; at least 16 characters")
+    service_token: Secret = Field(
+        description="what services prove themselves with to each other; at least 16 characters"
+    )
     max_photo_bytes: int = Field(25 * MIB, ge=1024, description="largest photo, in bytes")
     max_photos: int = Field(20, ge=1, le=1000, description="most photos in a submission")
     max_unfinished_jobs: int = Field(
@@ -45,6 +47,10 @@ class TasksSettings(ServiceSettings):
         gt=0,
         validate_default=True,
         description="photos that nothing refers to are removed after so long; longer than any upload and any job",
+    )
+
+    retention_days: int = Field(
+        0, ge=0, description="submissions that have not changed for so many days are erased; 0 keeps them"
     )
 
     @field_validator("photo_grace_seconds")

@@ -29,6 +29,7 @@ from services.chassis.correlation import correlated, traceparent
 from services.chassis.database import Database, now
 from services.chassis.outbox import Outbox
 from services.chassis.problems import RETRY_AFTER_SECONDS, Problem, unavailable
+from services.tasks.erasure import Erasures
 from services.tasks.idempotency import KEY_SECONDS, OTHER_BODY, REPEAT_SECONDS, fingerprint, of_analysis
 from services.tasks.jobs import OVERDUE, REPLACED, UNFINISHED, JobState
 from services.tasks.models import households, idempotency_keys, jobs, leakage_tasks, photos, suggestions
@@ -91,9 +92,10 @@ async def _again_when_lost(change: Callable[[], Awaitable[T]]) -> T:
 class TaskStore:
     """Reads and writes what tasks owns; user ids are given normalised."""
 
-    def __init__(self, database: Database, waiting: Outbox, bounds: Bounds | None = None) -> None:
+    def __init__(self, database: Database, waiting: Outbox, erasures: Erasures, bounds: Bounds | None = None) -> None:
         self._database = database
         self._outbox = waiting
+        self._erasures = erasures
         self._bounds = bounds or Bounds()
 
     # ── submissions ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -129,18 +131,27 @@ class TaskStore:
             raise Problem(429, TOO_MANY_JOBS.format(bound), {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
     async def submit(
-        self, job_id: str, submission: Submission, uploaded: Sequence[UploadedPhoto], key: str | None = None
+        self,
+        job_id: str,
+        submission: Submission,
+        uploaded: Sequence[UploadedPhoto],
+        key: str | None = None,
+        begun: float | None = None,
     ) -> str:
         """Store a submission, in place of an earlier one of the same task, and announce it; the id of its job.
 
         When it repeats an earlier request (see :mod:`.idempotency`), that one's job is answered instead, and nothing
-        is stored. After a :class:`Problem` nothing is either: 403 when the task is somebody else's, 409 when ``key``
-        came with another submission, 429 when too many jobs of this person have not ended.
+        is stored. ``begun`` is when its upload began, by the clock of the event loop; by default, now. After a
+        :class:`Problem` nothing is stored either: 403 when the task is somebody else's, 409 when ``key`` came with
+        another submission, 410 when the account was deleted since it began, 429 when too many jobs of this person
+        have not ended.
         """
+        clock = asyncio.get_running_loop().time
+        start = clock() if begun is None else begun
 
         async def change() -> str:
             async with self._database.write() as connection:
-                return await self._submit(connection, job_id, submission, uploaded, key)
+                return await self._submit(connection, job_id, submission, uploaded, key, clock() - start)
 
         answered = await _again_when_lost(change)
         self._outbox.poke()
@@ -153,7 +164,9 @@ class TaskStore:
         submission: Submission,
         uploaded: Sequence[UploadedPhoto],
         key: str | None,
+        begun_seconds_ago: float,
     ) -> str:
+        await self._erasures.refuse_submission(connection, submission.user_id, begun_seconds_ago)
         task_id = submission.task_id
         submitted = fingerprint(submission, uploaded)
         if key is not None and (named := await self._named(connection, submission.user_id, key, submitted)):
@@ -199,7 +212,7 @@ class TaskStore:
                 taskID=task_id,
                 userID=submission.user_id,
                 state=JobState.QUEUED,
-                submittedAt=now(),
+                submittedAt=now(-begun_seconds_ago),
                 publishedAt=now(),
                 fingerprint=given,
                 traceparent=traceparent(),
@@ -327,7 +340,10 @@ class TaskStore:
         self, connection: AsyncConnection, completed: AnalysisCompleted, pictures: Sequence[StoredPicture]
     ) -> bool:
         job = await self._lock(connection, completed.job_id)
-        if job is None or job.state not in UNFINISHED:
+        if job is None:  # erased meanwhile
+            await self._erasures.drop_pictures(connection, [picture.photo_id for picture in pictures])
+            return False
+        if job.state not in UNFINISHED:
             return False
         report = completed.report
         await connection.execute(
@@ -584,6 +600,8 @@ class TaskStore:
 
         async def change() -> None:
             async with self._database.write() as connection:
+                if await self._erasures.outdate(connection, update.user_id, update.version):
+                    return
                 known = await connection.scalar(
                     sa.select(households.c.version).where(households.c.userID == update.user_id).with_for_update()
                 )

@@ -1,5 +1,5 @@
 """The sweeper: what was lost or left over on the way is found here, so that every job ends and no photo is kept for
-nothing.
+nothing. What is to be erased is erased here.
 
 Each step is safe in any number of replicas at once and safe to repeat.
 """
@@ -14,6 +14,7 @@ from services.chassis.database import TRANSIENT
 from services.chassis.messaging.broker import Broker, PublishError
 from services.chassis.metrics import Metrics
 from services.chassis.outbox import Outbox
+from services.tasks.erasure import Erasures
 from services.tasks.photos.store import PhotoStore, PhotoStoreError
 from services.tasks.settings import TasksSettings
 from services.tasks.store import TaskStore
@@ -29,11 +30,12 @@ AWAY: tuple[type[Exception], ...] = (*TRANSIENT, PhotoStoreError)
 
 
 class Sweeper:
-    """Looks after unfinished jobs and unwanted photos."""
+    """Looks after unfinished jobs, unwanted photos, and what is to be erased."""
 
     def __init__(
         self,
         store: TaskStore,
+        erasures: Erasures,
         waiting: Outbox,
         photos: PhotoStore,
         broker: Broker,
@@ -41,6 +43,7 @@ class Sweeper:
         metrics: Metrics,
     ) -> None:
         self._store = store
+        self._erasures = erasures
         self._outbox = waiting
         self._photos = photos
         self._broker = broker
@@ -54,9 +57,11 @@ class Sweeper:
         while True:
             try:
                 await self.sweep_jobs()
+                await self.sweep_deleted_accounts()
                 await self.sweep_dropped_photos()
                 if clock() >= orphans_due:
                     await self.sweep_keys()
+                    await self.sweep_old_submissions()
                     await self.sweep_orphans()
                     orphans_due = clock() + ORPHANS_EVERY_SECONDS
             except AWAY as error:
@@ -92,12 +97,24 @@ class Sweeper:
             log.warning("cannot see how long the queue of submissions is", error=str(error))
             return True
 
+    async def sweep_deleted_accounts(self) -> None:
+        """Erase what is kept of deleted accounts, up to the bytes of their photos, which are dropped with it."""
+        if erased := await self._erasures.erase_deleted_accounts():
+            log.info("tasks of deleted accounts were erased", tasks=erased)
+
+    async def sweep_old_submissions(self) -> None:
+        """Erase submissions that have grown older than RETENTION_DAYS, and forget erasures that are long done."""
+        if self._settings.retention_days:
+            while erased := await self._erasures.erase_older(self._settings.retention_days):
+                log.info("submissions were erased for their age", tasks=erased)
+        await self._erasures.forget_erasures()
+
     async def sweep_dropped_photos(self) -> None:
-        """Remove photos that a newer submission has replaced: first the bytes, then the row that knows of them."""
+        """Remove photos that were replaced, or of erased tasks: first the bytes, then the row that knows of them."""
         while dropped := await self._store.dropped_photos(self._settings.photo_grace_seconds, BATCH):
             await self._photos.delete(dropped)
             await self._store.forget_photos(dropped)
-            log.info("replaced photos were removed", photos=len(dropped))
+            log.info("dropped photos were removed", photos=len(dropped))
 
     async def sweep_keys(self) -> None:
         """Forget idempotency keys whose time is over."""

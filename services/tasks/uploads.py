@@ -83,6 +83,9 @@ async def received(request: Request, store: PhotoStore, job_id: str, limits: Lim
     try:
         await reader.read(request)
         yield form
+    except Problem:
+        form.kept = False  # refused for certain, and rolled back: nothing refers to the photos
+        raise
     finally:
         if not form.kept:
             # Shielded: a cancelled request must not leave its photos behind.

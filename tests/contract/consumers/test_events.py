@@ -17,12 +17,14 @@ import jsonschema
 import pytest
 
 from contracts.events import (
+    AccountDeleted,
     AnalysisCompleted,
     AnalysisFailed,
     AnalysisStarted,
     Envelope,
     EventData,
     ProfileUpdated,
+    SignedOut,
     TaskSubmitted,
 )
 from contracts.topology import SUBSCRIPTIONS
@@ -31,7 +33,7 @@ from services.analysis.mock import MockAnalyser
 from services.analysis.submissions import Submissions
 from services.chassis.messaging.broker import Consumer
 from services.chassis.metrics import Metrics
-from services.tasks.events import profile_handlers, result_handlers
+from services.tasks.events import account_handlers, profile_handlers, result_handlers
 from tests.brokers import RecordingBroker
 
 SCHEMAS = Path(__file__).parents[3] / "contracts" / "schemas"
@@ -135,6 +137,24 @@ READINGS = (
             "version": 7,
             "household": {"zip_code": "15213", "energy_company": "Duquesne Light", "appliances": ["Window AC"]},
         },
+    ),
+    Reading(
+        "tasks",
+        "tasks.accounts",
+        SignedOut,
+        "user_id until",
+        "",
+        {"user_id": "someone@example.com", "until": 1760000000},
+        {"user_id": "someone@example.com", "until": 1760000000},
+    ),
+    Reading(
+        "tasks",
+        "tasks.accounts",
+        AccountDeleted,
+        "user_id deleted_at profile_version",
+        "",
+        {"user_id": "someone@example.com", "deleted_at": "2026-01-02T03:04:05Z", "profile_version": 0},
+        {"user_id": "someone@example.com", "deleted_at": "2026-01-02T03:04:05.678901+01:00", "profile_version": 7},
     ),
 )
 each_reading = pytest.mark.parametrize("reading", READINGS, ids=str)
@@ -251,6 +271,8 @@ async def read(reading: Reading, body: bytes) -> tuple[str, list[tuple[str, tupl
         handlers = Submissions(RecordingBroker(), Photos(), Remembering(seen)).handlers()  # type: ignore[arg-type]
     elif reading.queue == "tasks.results":
         handlers = result_handlers(seen, Metrics())  # type: ignore[arg-type]
+    elif reading.queue == "tasks.accounts":
+        handlers = account_handlers(seen, seen)  # type: ignore[arg-type]
     else:
         handlers = profile_handlers(seen)  # type: ignore[arg-type]
     (subscription,) = [s for s in SUBSCRIPTIONS if s.queue == reading.queue]

@@ -20,6 +20,7 @@ GOOD: dict[str, dict[str, str]] = {
         "RABBITMQ_URL": RABBITMQ,
         "GOOGLE_CLIENT_IDS": "client",
         "ACCESS_TOKEN_KEYS": base64.b64encode(SECRET[:32].encode()).decode(),
+        "SERVICE_TOKEN": SECRET,
     },
     "services.analysis": {
         "RABBITMQ_URL": RABBITMQ,

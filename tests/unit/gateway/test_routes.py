@@ -14,7 +14,7 @@ PATHS = [(route, path) for route in PUBLIC_ROUTES for path in route.paths]
 
 
 def request(route: PublicRoute, path: str) -> bytes:
-    return get(path) if route.method == "GET" else post(path, b"{}")
+    return post(path, b"{}") if route.method == "POST" else get(path).replace(b"GET", route.method.encode(), 1)
 
 
 @BOTH_WAYS
@@ -31,9 +31,11 @@ async def test_every_public_path_reaches_the_path_of_its_service(same_process: b
 
 async def test_the_public_paths_are_the_ones_that_the_app_calls_and_the_ones_that_were_documented():
     assert sorted((route.method, path) for route, path in PATHS) == [
+        ("DELETE", "/v1/account"),
         ("GET", "/.well-known/jwks.json"),
         ("GET", "/detect_leak/{job_id}"),
         ("GET", "/leakage/detect_leak/{job_id}"),
+        ("GET", "/v1/account/export"),
         ("GET", "/v1/profile"),
         ("GET", "/v1/tasks"),
         ("GET", "/v1/tasks/{task_id}"),
@@ -44,6 +46,7 @@ async def test_the_public_paths_are_the_ones_that_the_app_calls_and_the_ones_tha
         ("POST", "/leakage/detect_leak"),
         ("POST", "/login"),
         ("POST", "/update_profile"),
+        ("POST", "/v1/sign_out"),
     ]
 
 

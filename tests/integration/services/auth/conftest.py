@@ -26,6 +26,7 @@ from tests.loopback import served
 from tests.tokens import CLIENT_ID, GoogleIssuer
 from tests.waiting import until
 
+SERVICE_TOKEN = secrets.token_hex(16)
 SEEDS = [secrets.token_bytes(32), secrets.token_bytes(32)]
 
 
@@ -55,10 +56,15 @@ class Auth:
         async with self.http.get(self.url + path, params=query, headers=headers) as response:
             return response.status, json.loads(await response.read())
 
+    def id_token(self, email: str | None = None, **claims: Any) -> str:
+        """Google's token for the person, whose subject nobody shares."""
+        email = email or self.email
+        return self.google.token(email=email, **{"sub": f"subject of {email}", **claims})
+
     async def login(self, email: str | None = None) -> str:
         """Log in; the access token."""
         email = email or self.email
-        status, answer = await self.post("/login", {"id_token": self.google.token(email=email), "uid": email})
+        status, answer = await self.post("/login", {"id_token": self.id_token(email), "uid": email})
         assert status == 200, answer
         return str(answer["access_token"])
 
@@ -112,6 +118,7 @@ def start_auth(database_url: str, google: GoogleIssuer) -> Callable[..., Any]:
                 "rabbitmq_url": "in-process",
                 "google_client_ids": (CLIENT_ID,),
                 "google_certs_url": f"{issuer_url}/certs",
+                "service_token": SERVICE_TOKEN,
                 "access_token_keys": ",".join(base64.b64encode(seed).decode() for seed in SEEDS),
             }
             app = create_app(AuthSettings(**given | settings), Metrics(), lambda: broker)

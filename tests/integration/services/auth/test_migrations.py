@@ -13,13 +13,15 @@ from alembic.migration import MigrationContext
 
 from contracts.events import Envelope, ProfileUpdated
 from services.auth import app as auth_app
-from services.auth.models import metadata, outbox, users
+from services.auth.models import metadata, outbox, sign_outs, users
 from services.auth.profiles import household, profile
 from services.auth.store import UserStore
 from services.chassis.database import Database
 from services.chassis.migrations import migrate
 from services.chassis.outbox import Outbox
+from services.chassis.signouts import SignOuts
 from services.tasks import app as tasks_app
+from tests.tokens import proved
 
 AUTH = (auth_app.SERVICE, auth_app.MIGRATIONS)
 TASKS = (tasks_app.SERVICE, tasks_app.MIGRATIONS)
@@ -131,6 +133,10 @@ def _differences(connection: sa.Connection) -> list[Any]:
     return list(compare_metadata(context, metadata))
 
 
+def users_of(database: Database) -> UserStore:
+    return UserStore(database, Outbox(outbox), SignOuts(database, sign_outs, "secret"))
+
+
 async def test_the_migrations_make_the_tables_that_the_models_describe(fresh: Database) -> None:
     await migrate(fresh, *AUTH)
     async with fresh.read() as connection:
@@ -140,7 +146,7 @@ async def test_the_migrations_make_the_tables_that_the_models_describe(fresh: Da
 
 async def test_migrating_again_changes_nothing(fresh: Database) -> None:
     await migrate(fresh, *AUTH)
-    await UserStore(fresh, Outbox(outbox)).open_account("someone@example.com")
+    await users_of(fresh).open_account("someone@example.com", proved("someone@example.com"))
     before = await rows_of(fresh)
     await migrate(fresh, *AUTH)
     assert await rows_of(fresh) == before
@@ -160,8 +166,8 @@ async def test_replicas_that_start_together_migrate_once(fresh: Database) -> Non
 async def test_auth_and_tasks_share_a_new_database_in_either_order(fresh: Database, order: Any) -> None:
     for service, folder in order:
         await migrate(fresh, service, folder)
-    store = UserStore(fresh, Outbox(outbox))
-    assert await store.open_account("someone@example.com") == "created"
+    store = users_of(fresh)
+    assert await store.open_account("someone@example.com", proved("someone@example.com")) == "created"
     async with fresh.read() as connection:
         for table in ("auth_alembic_version", "tasks_alembic_version"):
             assert await connection.scalar(sa.text(f"SELECT COUNT(*) FROM {table}")) == 1  # noqa: S608
@@ -206,9 +212,10 @@ async def test_an_adopted_profile_can_be_changed(mysql: Database) -> None:
     await run(mysql, OLD_USERS.format(charset="latin1"))
     await insert(mysql, OLD_ROWS)
     await migrate(mysql, *AUTH)
-    store = UserStore(mysql, Outbox(outbox))
-    assert await store.open_account("some.one@example.com") == "exists"
-    assert await store.open_account("y" * 242 + "@example.com") == "created", "an address can be longer now"
+    store = users_of(mysql)
+    assert await store.open_account("some.one@example.com", proved("some.one@example.com")) == "exists"
+    long = "y" * 242 + "@example.com"
+    assert await store.open_account(long, proved(long)) == "created", "an address can be longer now"
     assert await store.change_profile("some.one@example.com", {"energyCompany": "💡", "appliances": ["💡"]})
     row = (await rows_of(mysql))["some.one@example.com"]
     assert (row["energyCompany"], row["profileVersion"]) == ("💡", 2)

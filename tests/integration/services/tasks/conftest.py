@@ -10,9 +10,12 @@ from services.chassis.database import Database
 from services.chassis.migrations import migrate
 from services.chassis.outbox import Outbox
 from services.tasks.app import MIGRATIONS, SERVICE
+from services.tasks.erasure import Erasures
 from services.tasks.models import metadata, outbox
-from services.tasks.store import TaskStore
+from services.tasks.store import Bounds, TaskStore
 from tests.servers import MySqlServer, run_apart
+
+SECRET = "between services only"
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("mysql", marks=pytest.mark.docker("mysql"))])
@@ -45,6 +48,17 @@ async def tasks_database(tasks_url: str) -> AsyncIterator[Database]:
     await database.close()
 
 
+def task_store(database: Database, waiting: Outbox | None = None, bounds: Bounds | None = None) -> TaskStore:
+    """A store as a replica has one."""
+    waiting = waiting or Outbox(outbox)
+    return TaskStore(database, waiting, Erasures(database, waiting, SECRET), bounds)
+
+
 @pytest.fixture
-def store(tasks_database: Database) -> TaskStore:
-    return TaskStore(tasks_database, Outbox(outbox))
+def erasures(tasks_database: Database) -> Erasures:
+    return Erasures(tasks_database, Outbox(outbox), SECRET)
+
+
+@pytest.fixture
+def store(tasks_database: Database, erasures: Erasures) -> TaskStore:
+    return TaskStore(tasks_database, Outbox(outbox), erasures)

@@ -14,6 +14,7 @@ from services.tasks.idempotency import KEY_SECONDS, REPEAT_SECONDS
 from services.tasks.models import idempotency_keys, jobs, leakage_tasks, outbox, photos
 from services.tasks.store import Bounds, TaskStore
 from services.tasks.uploads import UploadedPhoto
+from tests.integration.services.tasks.conftest import task_store
 from tests.integration.services.tasks.test_store import (
     ME,
     SOMEBODY_ELSE,
@@ -27,6 +28,7 @@ from tests.integration.services.tasks.test_store import (
     uploaded,
 )
 
+BOUNDS = Bounds(jobs_of_a_person=3, outbox_rows=10)
 TABLES = (leakage_tasks, jobs, photos, idempotency_keys, outbox)
 
 
@@ -125,10 +127,10 @@ async def test_of_the_same_request_sent_many_times_at_once_one_job_comes(
     databases = [Database(tasks_url) for _ in range(2)]  # as two replicas
     for task in ("new", "known"):
         if task == "known":
-            await TaskStore(tasks_database, Outbox(outbox)).submit("earlier", submission(task), [])
+            await task_store(tasks_database).submit("earlier", submission(task), [])
         answers = await asyncio.gather(
             *(
-                TaskStore(databases[number % 2], Outbox(outbox)).submit(
+                task_store(databases[number % 2]).submit(
                     f"{task} {number}", submission(task), again(pictures), key and f"{key} {task}"
                 )
                 for number in range(8)
@@ -215,7 +217,7 @@ async def test_the_bytes_of_somebody_elses_task_are_refused_all_the_same(
 
 @pytest.fixture
 def bounded(tasks_database: Database) -> TaskStore:
-    return TaskStore(tasks_database, Outbox(outbox), Bounds(jobs_of_a_person=3, outbox_rows=10))
+    return task_store(tasks_database, Outbox(outbox), BOUNDS)
 
 
 async def admitted(store: TaskStore, *user_ids: str, key: str | None = None) -> Problem | None:
@@ -266,7 +268,7 @@ async def test_while_too_many_events_wait_for_the_broker_everybody_is_told_to_co
     tasks_database: Database,
 ) -> None:
     waiting = Outbox(outbox)
-    store = TaskStore(tasks_database, waiting, Bounds(jobs_of_a_person=3, outbox_rows=10))
+    store = task_store(tasks_database, waiting, BOUNDS)
     for rows_waiting, expected in ((9, None), (10, 503), (10_000, 503), (0, None)):
         waiting.backlog = Backlog(rows_waiting, 0.0)
         for user_ids in ((), (ME,)):

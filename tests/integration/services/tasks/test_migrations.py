@@ -24,6 +24,7 @@ from services.chassis.metrics import Metrics
 from services.chassis.migrations import migrate
 from services.chassis.outbox import Outbox
 from services.tasks.app import MIGRATIONS
+from services.tasks.erasure import Erasures
 from services.tasks.models import metadata, outbox
 from services.tasks.photos.gridfs import GridFSPhotos
 from services.tasks.store import TaskStore
@@ -221,7 +222,7 @@ async def test_auth_and_tasks_can_take_over_one_database_at_the_same_time(databa
         **os.environ,
         "SQL_URL": sql_url,
         "MONGO_URL": "mongodb://unused",
-        "RABBITMQ_URL": "amqp://unused",
+        "RABBITMQ_URL": "amqp://127.0.0.1",
         "GOOGLE_CLIENT_IDS": "client",
         "AUTH_URL": "http://unused",
         "SERVICE_TOKEN": secrets.token_hex(32),
@@ -306,7 +307,9 @@ async def test_photos_of_the_old_backend_are_never_taken_for_orphans(sql_url: st
         photo_id = str(GridFSBucket(client.get_default_database()).upload_from_stream("job_obs0_rgb.jpg", photo(10)))
     soon = settings().model_copy(update={"photo_grace_seconds": 0.001})  # less than anybody may set
     waiting = Outbox(outbox)
-    await Sweeper(TaskStore(database, waiting), waiting, photos, RecordingBroker(), soon, Metrics()).sweep_orphans()
+    erasures = Erasures(database, waiting, "secret")
+    store = TaskStore(database, waiting, erasures)
+    await Sweeper(store, erasures, waiting, photos, RecordingBroker(), soon, Metrics()).sweep_orphans()
     assert (await photos.open(photo_id)).size == 10, "this search would have found it, were it ours"
     await photos.close()
     await database.close()

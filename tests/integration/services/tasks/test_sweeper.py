@@ -19,6 +19,7 @@ from services.chassis.outbox import Backlog, Outbox
 from services.chassis.settings import load
 from services.chassis.startup import StartupError
 from services.tasks import sweeper as sweeper_module
+from services.tasks.erasure import Erasures
 from services.tasks.models import jobs, leakage_tasks, outbox, photos
 from services.tasks.photos.files import FilePhotos
 from services.tasks.photos.store import PhotoMetadata, PhotoNotFoundError, PhotoStoreError, new_photo_id
@@ -95,8 +96,15 @@ def waiting() -> Outbox:
 
 
 @pytest.fixture
-def sweeper(store: TaskStore, waiting: Outbox, files: _AgedFiles, broker: RecordingBroker, metrics: Metrics) -> Sweeper:
-    return Sweeper(store, waiting, files, broker, settings(), metrics)
+def sweeper(
+    store: TaskStore,
+    erasures: Erasures,
+    waiting: Outbox,
+    files: _AgedFiles,
+    broker: RecordingBroker,
+    metrics: Metrics,
+) -> Sweeper:
+    return Sweeper(store, erasures, waiting, files, broker, settings(), metrics)
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float:
@@ -280,7 +288,9 @@ async def test_one_job_that_cannot_be_announced_does_not_hold_up_the_others(
     assert len(await announcements(tasks_database)) == 5, "what was just announced is not late"
 
 
-async def test_many_sweepers_at_once_do_no_harm(store: TaskStore, files: _AgedFiles, tasks_database: Database) -> None:
+async def test_many_sweepers_at_once_do_no_harm(
+    store: TaskStore, erasures: Erasures, files: _AgedFiles, tasks_database: Database
+) -> None:
     metrics = [Metrics() for _ in range(4)]
     kept = uploaded(2)
     for one in kept:
@@ -292,7 +302,7 @@ async def test_many_sweepers_at_once_do_no_harm(store: TaskStore, files: _AgedFi
     await store.submit("job", submission(), kept)
 
     async def sweep(of: Metrics) -> None:
-        one = Sweeper(store, Outbox(outbox), files, RecordingBroker(), settings(), of)
+        one = Sweeper(store, erasures, Outbox(outbox), files, RecordingBroker(), settings(), of)
         await one.sweep_jobs()
         await one.sweep_dropped_photos()
         await one.sweep_orphans()

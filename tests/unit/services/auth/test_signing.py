@@ -32,20 +32,20 @@ def test_anything_else_is_refused_without_repeating_it(text: str) -> None:
 
 async def test_a_token_is_good_for_its_user_by_the_published_keys() -> None:
     signer = Signer(SEEDS, 60)
-    person = await AccessTokens(signer).verify(signer.sign("someone@example.com"))
+    person = await AccessTokens(signer).verify(signer.sign("someone@example.com", 1))
     assert person.user_ids == {"someone@example.com"}
 
 
 async def test_every_token_is_another_one() -> None:
     signer = Signer(SEEDS, 60)
-    assert signer.sign("x") != signer.sign("x")
+    assert signer.sign("x", 1) != signer.sign("x", 1)
 
 
 async def test_a_key_keeps_its_id_whatever_its_place() -> None:
     first = json.loads(await Signer(SEEDS, 60).get())["keys"]
     second = json.loads(await Signer(SEEDS[::-1], 60).get())["keys"]
     assert first == second[::-1]
-    assert jwt.get_unverified_header(Signer(SEEDS, 60).sign("x"))["kid"] == first[0]["kid"]
+    assert jwt.get_unverified_header(Signer(SEEDS, 60).sign("x", 1))["kid"] == first[0]["kid"]
 
 
 async def test_what_is_published_does_not_hold_the_private_key() -> None:

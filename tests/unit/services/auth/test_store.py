@@ -7,11 +7,17 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from contracts.public import ProfileUpdate
-from services.auth.models import metadata, outbox, users
+from services.auth.models import metadata, outbox, sign_outs, users
 from services.auth.profiles import changes, household, profile
 from services.auth.store import UserStore
 from services.chassis.database import Database
 from services.chassis.outbox import Outbox
+from services.chassis.signouts import SignOuts
+from tests.tokens import proved
+
+
+def users_of(database: Database) -> UserStore:
+    return UserStore(database, Outbox(outbox), SignOuts(database, sign_outs, "secret"))
 
 
 async def test_a_failing_statement_says_nothing_of_the_person(tmp_path: Path) -> None:
@@ -19,7 +25,7 @@ async def test_a_failing_statement_says_nothing_of_the_person(tmp_path: Path) ->
     await database.start()
     async with database.write() as connection:
         await connection.run_sync(metadata.create_all)
-    assert await UserStore(database, Outbox(outbox)).open_account("someone@example.com") == "created"
+    assert await users_of(database).open_account("someone@example.com", proved("someone@example.com")) == "created"
 
     async def insert_again() -> None:
         async with database.write() as connection:
@@ -37,14 +43,14 @@ async def test_a_login_that_loses_the_race_finds_the_account(tmp_path: Path, mon
     await database.start()
     async with database.write() as connection:
         await connection.run_sync(metadata.create_all)
-    store = UserStore(database, Outbox(outbox))
-    await store.open_account("someone@example.com")
+    store = users_of(database)
+    await store.open_account("someone@example.com", proved("someone@example.com"))
 
     async def not_seen_yet(user_id: str) -> None:
         return None
 
     monkeypatch.setattr(store, "find", not_seen_yet)
-    assert await store.open_account("someone@example.com") == "exists"
+    assert await store.open_account("someone@example.com", proved("someone@example.com")) == "exists"
     await database.close()
 
 

@@ -164,6 +164,7 @@ def test_a_server_reached_over_a_network_has_a_password_that_nobody_knows(
         "amqp://guest:guest@localhost/",
         "amqp://guest:guest@127.0.0.1:5672/",
         "mysql://root:root@[::1]/",
+        "mysql://test:test@172.17.0.1:32768/",
         "amqp://audit:9d2f-77ab-more@rabbitmq/",
         "mongodb://mongo:27017/LeakageImages",
         "sqlite:////data/tasks.sqlite3",

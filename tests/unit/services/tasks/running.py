@@ -11,7 +11,9 @@ import aiohttp
 from aiohttp import web
 
 from contracts.events import EventData
-from contracts.topology import TASKS_PROFILES, TASKS_RESULTS
+from contracts.internal import PROFILE_PATH
+from contracts.topology import TASKS_ACCOUNTS, TASKS_PROFILES, TASKS_RESULTS
+from services.chassis.database import Database
 from services.chassis.messaging.broker import Broker
 from services.chassis.metrics import Metrics
 from services.chassis.serving import bind, listening, running
@@ -50,6 +52,8 @@ class Service:
     photos: Any
     access: AccessIssuer
     metrics: Metrics
+    profiles: dict[str, Any]  # what auth answers about a user id: a profile, or a status
+    database: Database
     token: str | None = None
 
     def bearer(self, user: str = EMAIL) -> dict[str, str]:
@@ -77,7 +81,8 @@ class Service:
 
     async def hear(self, event: EventData) -> None:
         """Let the service consume an event."""
-        handlers = {**self.broker.handlers[TASKS_RESULTS.queue], **self.broker.handlers[TASKS_PROFILES.queue]}
+        queues = (TASKS_RESULTS.queue, TASKS_PROFILES.queue, TASKS_ACCOUNTS.queue)
+        handlers = {kind: handler for queue in queues for kind, handler in self.broker.handlers[queue].items()}
         await handlers[type(event)](event)
 
     async def internal(self, method: str, path: str, token: str | None = SERVICE_TOKEN, **how: Any) -> Answer:
@@ -99,7 +104,18 @@ async def tasks_service(
     async def jwks(_: web.Request) -> web.Response:
         return web.Response(body=access.jwks(), content_type="application/json")
 
+    profiles: dict[str, Any] = {}
+
+    async def profile(request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != f"Bearer {SERVICE_TOKEN}":
+            return web.json_response({"detail": "This is for services only."}, status=401)
+        found = profiles.get(request.query["userID"])
+        if isinstance(found, int):
+            return web.json_response({}, status=found)
+        return web.json_response(found or {}, status=404 if found is None else 200)
+
     auth = web.Application()
+    auth.router.add_get(PROFILE_PATH, profile)
     auth.router.add_get("/.well-known/jwks.json", jwks)
     async with AsyncExitStack() as stack:
         auth_url = await stack.enter_async_context(served(auth))
@@ -121,4 +137,7 @@ async def tasks_service(
         stack.callback(sock.close)
         await stack.enter_async_context(listening(ready, sock))
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Service(f"http://127.0.0.1:{sock.getsockname()[1]}", http, broker, photos, access, metrics)
+        database = Database(str((given | settings)["sql_url"]))
+        stack.push_async_callback(database.close)
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        yield Service(url, http, broker, photos, access, metrics, profiles, database)

@@ -3,6 +3,7 @@
 import io
 import os
 import random
+import secrets
 import subprocess
 import sys
 import time
@@ -173,10 +174,10 @@ def command(mongo_url: str, *arguments: str, given: bytes = b"") -> subprocess.C
         **os.environ,
         "SQL_URL": "mysql://unused",
         "MONGO_URL": mongo_url,
-        "RABBITMQ_URL": "amqp://unused",
+        "RABBITMQ_URL": "amqp://127.0.0.1",
         "GOOGLE_CLIENT_IDS": "client",
         "AUTH_URL": "http://unused",
-        "SERVICE_TOKEN": "x" * 16,
+        "SERVICE_TOKEN": secrets.token_hex(16),
     }
     return subprocess.run(  # noqa: S603
         [sys.executable, "-m", "services.tasks", "photos", *arguments],

@@ -1,0 +1,210 @@
+"""Erasing: everything of a person whose account was deleted, and submissions that are older than they may grow.
+
+``AccountDeleted`` is noted in one short transaction; the sweepers of all replicas then work it off in bounded steps,
+and repeat what was interrupted. Rows are deleted at once. Photos are marked as dropped long ago, which makes them due
+for the sweeper: first the bytes, then the row that knows of them.
+
+Nothing comes back, whatever is late. A submission counts as made when its upload began: one from before the deletion
+is refused when it wants to commit. One that committed before the deletion was noted is found by the erasure, which
+goes on looking until every transaction that could not see the note has ended. Results find no job, and their pictures
+are dropped. A profile is told by its version. A new account of the same person is left alone by all of this.
+
+What stays for TOMBSTONE_DAYS is the note, under a pseudonym. See ``docs/adr/0008-erasing-an-account.md``.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from contracts.events import AccountDeleted, TaskSubmitted
+from services.chassis.database import BLOCK_SECONDS, Database, now
+from services.chassis.outbox import Outbox
+from services.chassis.problems import Problem
+from services.chassis.pseudonyms import pseudonym
+from services.tasks.models import erasures, households, idempotency_keys, jobs, leakage_tasks, photos, suggestions
+
+BATCH = 20  # tasks in a step
+PENDING = 100
+SETTLE_SECONDS = 2 * BLOCK_SECONDS  # no transaction that began before the note lives longer
+TOMBSTONE_DAYS = 30  # far longer than any event is retried; dead letters that are older must not be replayed
+
+DELETED = "This account was deleted while the photos were on their way. Nothing of them was kept."
+
+_LONG_AGO = datetime(1971, 1, 1, tzinfo=UTC)
+_PHOTO_ID = re.compile(r"[0-9a-f]{24}")
+
+
+class Erasures:
+    """Notes deleted accounts, works them off, and keeps them from coming back; user ids are given normalised."""
+
+    def __init__(self, database: Database, waiting: Outbox, secret: str) -> None:
+        self._database = database
+        self._outbox = waiting
+        self._secret = secret
+
+    async def note(self, deleted: AccountDeleted) -> None:
+        """Take on the erasure of an account; a repetition begins it again, and finds nothing."""
+        person = pseudonym(self._secret, deleted.user_id)
+        async with self._database.write() as connection:
+            known = (
+                await connection.execute(sa.select(erasures).where(erasures.c.person == person).with_for_update())
+            ).first()
+            values = {
+                "userID": deleted.user_id,
+                "deletedAt": max(deleted.deleted_at, known.deletedAt) if known else deleted.deleted_at,
+                "profileVersion": max(deleted.profile_version, known.profileVersion if known else 0),
+                "notedAt": now(),
+            }
+            if known is None:
+                await connection.execute(sa.insert(erasures).values(person=person, **values))
+            else:
+                await connection.execute(sa.update(erasures).where(erasures.c.person == person).values(**values))
+
+    # ── what must not come back ──────────────────────────────────────────────────────────────────────────────────
+
+    async def refuse_submission(self, connection: AsyncConnection, user_id: str, begun_seconds_ago: float) -> None:
+        """Raise :class:`Problem` 410 when the account was deleted after the upload began."""
+        person = pseudonym(self._secret, user_id)
+        late = sa.select(erasures.c.person).where(
+            erasures.c.person == person, erasures.c.deletedAt >= now(-begun_seconds_ago)
+        )
+        if (await connection.execute(late)).first() is not None:
+            raise Problem(410, DELETED)
+
+    async def outdate(self, connection: AsyncConnection, user_id: str, profile_version: int) -> bool:
+        """Whether a profile of that version is one of a deleted account."""
+        person = pseudonym(self._secret, user_id)
+        last = await connection.scalar(sa.select(erasures.c.profileVersion).where(erasures.c.person == person))
+        return last is not None and profile_version <= last
+
+    async def drop_pictures(self, connection: AsyncConnection, photo_ids: Collection[str]) -> None:
+        """Have pictures removed that belong to no job any more."""
+        known = (await connection.scalars(sa.select(photos.c.photoID).where(photos.c.photoID.in_(photo_ids)))).all()
+        await self._drop_unlisted(connection, [photo_id for photo_id in photo_ids if photo_id not in known])
+
+    async def _drop_unlisted(self, connection: AsyncConnection, photo_ids: Sequence[str]) -> None:
+        if photo_ids:
+            gone = {"taskID": "", "jobID": "", "kind": "report", "observation": 0, "position": 0, "name": ""}
+            await connection.execute(
+                sa.insert(photos), [{**gone, "photoID": photo_id, "droppedAt": _LONG_AGO} for photo_id in photo_ids]
+            )
+
+    # ── the sweeper's ────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def erase_deleted_accounts(self) -> int:
+        """Work off the accounts that were noted, as far as it goes now; the number of tasks erased."""
+        query = sa.select(erasures.c.person).where(erasures.c.userID.is_not(None)).order_by(erasures.c.notedAt)
+        async with self._database.read() as connection:
+            people = (await connection.scalars(query.limit(PENDING))).all()
+        erased = 0
+        for person in people:
+            while tasks := await self._erase_some(person):
+                erased += tasks
+        return erased
+
+    async def _erase_some(self, person: str) -> int:
+        """One step, unless another replica is at it; the number of tasks it erased."""
+        async with self._database.write() as connection:
+            erasure = (
+                await connection.execute(
+                    sa.select(erasures, (erasures.c.notedAt < now(-SETTLE_SECONDS)).label("settled"))
+                    .where(erasures.c.person == person, erasures.c.userID.is_not(None))
+                    .with_for_update(skip_locked=True)
+                )
+            ).first()
+            if erasure is None:
+                return 0
+            older = sa.exists().where(jobs.c.taskID == leakage_tasks.c.taskID, jobs.c.submittedAt <= erasure.deletedAt)
+            newer = sa.exists().where(jobs.c.taskID == leakage_tasks.c.taskID, jobs.c.submittedAt > erasure.deletedAt)
+            tasks = await self._locked(
+                connection, sa.and_(leakage_tasks.c.userID == erasure.userID, sa.or_(older, ~newer))
+            )
+            if tasks:
+                await self._erase(connection, tasks, erasure.deletedAt)
+                return len(tasks)
+            await connection.execute(
+                sa.delete(households).where(
+                    households.c.userID == erasure.userID, households.c.version <= erasure.profileVersion
+                )
+            )
+            await connection.execute(
+                sa.delete(idempotency_keys).where(
+                    idempotency_keys.c.userID == erasure.userID, idempotency_keys.c.createdAt <= erasure.deletedAt
+                )
+            )
+            if erasure.settled:
+                await connection.execute(sa.update(erasures).where(erasures.c.person == person).values(userID=None))
+            return 0
+
+    async def erase_older(self, days: int) -> int:
+        """Erase a batch of submissions that have not changed for so many days; the number of tasks.
+
+        Adopted ones of which no time is known are left.
+        """
+        limit = now(-days * 86400)
+        changed = leakage_tasks.c.updatedAt
+        old = sa.or_(changed < limit, sa.and_(changed.is_(None), leakage_tasks.c.createdAt < limit))
+        async with self._database.write() as connection:
+            tasks = await self._locked(connection, old, skip_locked=True)
+            await self._erase(connection, tasks)
+        return len(tasks)
+
+    async def forget_erasures(self) -> None:
+        """Delete the notes of accounts that were erased long ago."""
+        old = (erasures.c.userID.is_(None), erasures.c.notedAt < now(-TOMBSTONE_DAYS * 86400))
+        async with self._database.write() as connection:
+            await connection.execute(sa.delete(erasures).where(*old))
+
+    async def _locked(
+        self, connection: AsyncConnection, which: sa.ColumnElement[bool], *, skip_locked: bool = False
+    ) -> Sequence[Any]:
+        """Up to BATCH tasks."""
+        query = sa.select(leakage_tasks).where(which).order_by(leakage_tasks.c.taskID).limit(BATCH)
+        return (await connection.execute(query.with_for_update(skip_locked=skip_locked))).all()
+
+    async def _erase(self, connection: AsyncConnection, tasks: Sequence[Any], until: datetime | None = None) -> None:
+        """Erase tasks that are locked; with ``until``, only what was submitted by then."""
+        task_ids = [task.taskID for task in tasks]
+        kept_jobs: Collection[str] = ()
+        kept_tasks: Collection[str] = ()
+        if until is not None:
+            newer = sa.select(jobs.c.jobID, jobs.c.taskID).where(
+                jobs.c.taskID.in_(task_ids), jobs.c.submittedAt > until
+            )
+            kept = (await connection.execute(newer)).all()
+            kept_jobs, kept_tasks = {row.jobID for row in kept}, {row.taskID for row in kept}
+        gone = [task for task in tasks if task.taskID not in kept_tasks]
+        gone_ids = [task.taskID for task in gone]
+
+        of_jobs = (jobs.c.taskID.in_(task_ids), jobs.c.jobID.not_in(kept_jobs))
+        job_ids = (await connection.scalars(sa.select(jobs.c.jobID).where(*of_jobs))).all()
+        await connection.execute(
+            sa.update(photos)
+            .where(photos.c.taskID.in_(task_ids), photos.c.jobID.not_in(kept_jobs))
+            .values(droppedAt=_LONG_AGO, name="")
+        )
+        # The old backend's lists may name photos that no row of ours does.
+        listed = {photo_id for task in gone for photo_id in _listed(task._asdict())}
+        known = (await connection.scalars(sa.select(photos.c.photoID).where(photos.c.photoID.in_(listed)))).all()
+        await self._drop_unlisted(connection, sorted(listed - set(known)))
+        await connection.execute(sa.delete(suggestions).where(suggestions.c.taskID.in_(gone_ids)))
+        await connection.execute(
+            sa.delete(idempotency_keys).where(
+                idempotency_keys.c.userID.in_({task.userID for task in tasks}), idempotency_keys.c.jobID.in_(job_ids)
+            )
+        )
+        await connection.execute(sa.delete(jobs).where(jobs.c.jobID.in_(job_ids)))
+        # Only now, when nobody can announce these jobs again.
+        await self._outbox.withdraw(connection, TaskSubmitted, job_ids)
+        await connection.execute(sa.delete(leakage_tasks).where(leakage_tasks.c.taskID.in_(gone_ids)))
+
+
+def _listed(task: Mapping[str, Any]) -> Iterable[str]:
+    """The ids of photos that a task's row names; old rows may hold anything."""
+    for value in (task["RGBphotoIDs"], task["thermalPhotoIDs"], [task["reportPhotoID"]]):
+        if isinstance(value, list):
+            yield from (item for item in value if isinstance(item, str) and _PHOTO_ID.fullmatch(item))

@@ -1,0 +1,242 @@
+"""Everything that is kept of a person, as one ZIP archive that is made while it is sent.
+
+In memory are a page of tasks and a chunk of a photo, however much there is. The archive begins only when auth has
+told the profile; whatever fails later cuts the answer off, so that nobody takes half an archive for all of it.
+"""
+
+import io
+import json
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Any
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
+
+import aiohttp
+import sqlalchemy as sa
+from fastapi import APIRouter, Request
+from starlette.responses import StreamingResponse
+
+from contracts.internal import PROFILE_PATH
+from contracts.public import Problem as ProblemDocument
+from services.chassis.correlation import traceparent
+from services.chassis.database import Database
+from services.chassis.problems import unavailable
+from services.tasks.models import jobs, leakage_tasks, photos, suggestions
+from services.tasks.photos.store import PhotoNotFoundError
+from services.tasks.privacy.photos import ShownPhotos
+from services.tasks.privacy.pieces import UnreadableError
+
+PAGE = 20  # tasks
+PROFILE_TIMEOUT = aiohttp.ClientTimeout(total=5)
+ARCHIVE = "home-energy-audit.zip"
+
+AWAY = "Your profile cannot be read right now. Please try again in a few seconds."
+
+_UNPRINTABLE = re.compile(r"[^\w .()+-]")
+_EXTENSIONS = {
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/webp": ".webp",
+    "image/heic": ".heic",
+    "image/avif": ".avif",
+    "image/tiff": ".tiff",
+    "image/gif": ".gif",
+    "image/bmp": ".bmp",
+}
+
+router = APIRouter()
+
+
+@router.get(
+    "/v1/account/export",
+    tags=["accounts"],
+    summary="Take everything along",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "A ZIP archive: profile.json, tasks.json, and a folder of photos for each task",
+            "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        401: {"model": ProblemDocument, "description": "No good token"},
+        503: {"model": ProblemDocument, "description": "Briefly unavailable; try again after `Retry-After` seconds"},
+    },
+)
+async def export_account(request: Request) -> StreamingResponse:
+    """Everything that is kept of the caller: profile, tasks with their reports, photos. A token is always needed."""
+    identity = await request.state.access.person(request)
+    export: Export = request.state.export
+    user_ids = sorted(identity.user_ids)
+    profiles = await export.profiles(user_ids)
+    return StreamingResponse(
+        export.archive(user_ids, profiles),
+        media_type="application/zip",
+        headers={
+            "Content-Disposition": f'attachment; filename="{ARCHIVE}"',
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "no-store",
+        },
+    )
+
+
+class Export:
+    """Collects what is kept of a person; user ids are given normalised."""
+
+    def __init__(
+        self, database: Database, shown: ShownPhotos, http: aiohttp.ClientSession, auth_url: str, service_token: str
+    ) -> None:
+        self._database = database
+        self._photos = shown
+        self._http = http
+        self._auth_url = auth_url
+        self._token = service_token
+
+    async def profiles(self, user_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """What auth knows under each of the user ids. Raises :class:`Problem` 503 while auth is away."""
+        parent = traceparent()
+        headers = {"Authorization": f"Bearer {self._token}"} | ({"traceparent": parent} if parent else {})
+        found = []
+        try:
+            for user_id in user_ids:
+                async with self._http.get(
+                    self._auth_url + PROFILE_PATH, params={"userID": user_id}, headers=headers, timeout=PROFILE_TIMEOUT
+                ) as response:
+                    if response.status != 404:
+                        response.raise_for_status()
+                        found.append(await response.json())
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise unavailable(AWAY) from error
+        return found
+
+    async def archive(self, user_ids: Sequence[str], profiles: Sequence[Mapping[str, Any]]) -> AsyncIterator[bytes]:
+        """The bytes of the archive."""
+        out = _Out()
+        with ZipFile(out, "w") as archive:
+            archive.writestr(_entry("profile.json", ZIP_DEFLATED), _json(profiles))
+            yield out.taken()
+            with archive.open(_entry("tasks.json", ZIP_DEFLATED), "w", force_zip64=True) as file:
+                between = b"["
+                async for number, task in self._tasks(user_ids):
+                    file.write(between + b"\n" + _json(_readable(number, task)))
+                    between = b","
+                    yield out.taken()
+                file.write(b"[]\n" if between == b"[" else b"\n]\n")
+            async for number, task in self._tasks(user_ids):
+                for photo, name in _named(number, task):
+                    async for piece in self._stored(archive, out, photo["photoID"], name):
+                        yield piece
+        yield out.taken()
+
+    async def _stored(self, archive: ZipFile, out: "_Out", photo_id: str, name: str) -> AsyncIterator[bytes]:
+        """Put a photo into the archive, as it is shown; one that is gone or damaged is left out."""
+        try:
+            photo = await self._photos.open(photo_id)
+        except (PhotoNotFoundError, UnreadableError):
+            return
+        if not PurePosixPath(name).suffix:
+            name += _EXTENSIONS.get(photo.media_type, "")
+        with archive.open(_entry(name, ZIP_STORED), "w", force_zip64=True) as file:
+            async for chunk in photo.chunks:
+                file.write(chunk)
+                yield out.taken()
+
+    async def _tasks(self, user_ids: Sequence[str]) -> AsyncIterator[tuple[int, dict[str, Any]]]:
+        """Each task of the person with what belongs to it, numbered from 1."""
+        last, number = "", 0
+        page = sa.select(leakage_tasks).where(leakage_tasks.c.userID.in_(user_ids)).order_by(leakage_tasks.c.taskID)
+        while True:
+            async with self._database.read() as connection:
+                tasks = (await connection.execute(page.where(leakage_tasks.c.taskID > last).limit(PAGE))).all()
+                ids = [task.taskID for task in tasks]
+                parts: dict[str, dict[str, list[dict[str, Any]]]] = {}
+                for name, query in _parts(ids).items():
+                    for row in await connection.execute(query):
+                        parts.setdefault(row.taskID, {}).setdefault(name, []).append(row._asdict())
+            for task in tasks:
+                number += 1
+                yield (
+                    number,
+                    {**task._asdict(), "jobs": [], "photos": [], "suggestions": [], **parts.get(task.taskID, {})},
+                )
+            if len(tasks) < PAGE:
+                return
+            last = ids[-1]
+
+
+def _parts(task_ids: Sequence[str]) -> dict[str, sa.Select[Any]]:
+    """What belongs to tasks, by the name that it has in the export."""
+    kept = (photos.c.taskID.in_(task_ids), photos.c.droppedAt.is_(None))
+    return {
+        "jobs": sa.select(jobs).where(jobs.c.taskID.in_(task_ids)).order_by(jobs.c.submittedAt, jobs.c.jobID),
+        "photos": sa.select(photos).where(*kept).order_by(photos.c.position, photos.c.kind, photos.c.photoID),
+        "suggestions": sa.select(suggestions)
+        .where(suggestions.c.taskID.in_(task_ids))
+        .order_by(suggestions.c.suggestionID),
+    }
+
+
+class _Out(io.RawIOBase):
+    """Where the archive is written: what has been written is taken away again and again."""
+
+    def __init__(self) -> None:
+        self._written = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._written += data
+        return len(data)
+
+    def taken(self) -> bytes:
+        data = bytes(self._written)
+        self._written.clear()
+        return data
+
+
+def _entry(name: str, compression: int) -> ZipInfo:
+    entry = ZipInfo(name, datetime.now(UTC).timetuple()[:6])
+    entry.compress_type = compression
+    entry.external_attr = 0o600 << 16
+    return entry
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, indent=2, default=_text).encode()
+
+
+def _text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+_LISTS = frozenset({"RGBphotoIDs", "thermalPhotoIDs", "reportPhotoID"})  # ids inside our photo store
+
+
+def _readable(number: int, task: Mapping[str, Any]) -> dict[str, Any]:
+    """A task as a person reads it: without what only we need, with the names of its photos in the archive."""
+    names = [name for _, name in _named(number, task)]
+    return {
+        **{name: value for name, value in task.items() if name not in _LISTS},
+        "jobs": [
+            {name: job[name] for name in ("jobID", "state", "error", "report", "submittedAt", "endedAt")}
+            for job in task["jobs"]
+        ],
+        "suggestions": [{k: v for k, v in row.items() if k != "taskID"} for row in task["suggestions"]],
+        "photos": names,
+    }
+
+
+def _named(number: int, task: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], str]]:
+    """The task's photos, each with a name of its own: ``photos/<number> <title>/<name>``."""
+    title = _UNPRINTABLE.sub("_", task["title"] or "untitled")[:60].strip(" .") or "untitled"
+    folder, taken, named = f"photos/{number:04} {title}", set(), []
+    for photo in task["photos"]:
+        path = PurePosixPath(_UNPRINTABLE.sub("_", photo["name"]) or "photo")
+        name, again = path.name, 1
+        while name.lower() in taken:
+            again += 1
+            name = f"{path.stem} ({again}){path.suffix}"
+        taken.add(name.lower())
+        named.append((photo, f"{folder}/{name}"))
+    return named
