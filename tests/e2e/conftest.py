@@ -1,12 +1,16 @@
 """The same system in two ways of running it, each in both modes of signing in: every scenario meets all four."""
 
 import base64
+import contextlib
 import json
 import os
 import secrets
+import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -42,6 +46,21 @@ SCENE_SEED = 25  # a window with air leaks, radiometric
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What a system keeps: every row of its SQL databases as text, and its photos by id, each with its file name."""
+
+    rows: str
+    photos: dict[str, str]
+
+    def unknown_photos(self) -> set[str]:
+        """Photos that no row knows of."""
+        return {photo_id for photo_id in self.photos if photo_id not in self.rows}
+
+    def __contains__(self, text: str) -> bool:
+        return text in self.rows or any(text in photo_id or text in name for photo_id, name in self.photos.items())
+
+
+@dataclass(frozen=True)
 class Backend:
     """A running system."""
 
@@ -55,6 +74,10 @@ class Backend:
     def port(self) -> int:
         """Where it listens on this machine."""
         return urlsplit(self.url).port or 80
+
+    def kept(self) -> Kept:
+        """What lies in its databases, past all of its services."""
+        return self.inside.kept()
 
     def phone(self, name: str | None = None, *, signed_in: bool | None = None, prefixed: bool = True) -> App:
         """A phone with an account of its own that has logged in.
@@ -169,6 +192,19 @@ class Embedded:
         end = next(number for number in range(ready, len(lines)) if lines[number].startswith("  make demo"))
         return [line for line in lines[:ready] + lines[end + 1 :] if line]
 
+    def kept(self) -> Kept:
+        """What it keeps. Its databases are read from copies: it has locked them."""
+        folder, rows = self._data / "kept", []
+        with tempfile.TemporaryDirectory() as copies:
+            for file in folder.glob("*.sqlite3*"):
+                if not file.name.endswith("-shm"):
+                    shutil.copy(file, copies)
+            for copy in sorted(Path(copies).glob("*.sqlite3")):
+                with contextlib.closing(sqlite3.connect(copy)) as database:
+                    rows.extend(database.iterdump())
+        files = {path.stem: path.name for path in (folder / "photos").rglob("*") if path.is_file()}
+        return Kept("\n".join(rows), files)
+
     def photos(self) -> int:
         """How many files, whole or begun, its photo store holds."""
         return sum(path.is_file() for path in (self._data / "kept" / "photos").rglob("*"))
@@ -183,6 +219,28 @@ class Embedded:
     def access_token_seed(self) -> bytes:
         """What its access tokens are signed with."""
         return base64.b64decode(self.secrets["access-token.key"])
+
+
+# Runs in the container of tasks, which reaches both servers and has their drivers.
+_LOOK = """
+import asyncio, json, os
+import pymongo, sqlalchemy as sa
+from services.chassis.database import Database
+
+async def rows():
+    database = Database(os.environ["SQL_URL"])
+    found = []
+    async with database.read() as connection:
+        for name in await connection.run_sync(lambda sync: sa.inspect(sync).get_table_names()):
+            found += [f"{name} {row}" for row in await connection.execute(sa.text(f"SELECT * FROM `{name}`"))]
+    await database.close()
+    return "\\n".join(found)
+
+photos = pymongo.MongoClient(os.environ["MONGO_URL"]).get_default_database("LeakageImages")
+names = {str(id): "" for id in photos["fs.chunks"].distinct("files_id")}
+names.update({str(file["_id"]): file["filename"] for file in photos["fs.files"].find()})
+print(json.dumps([asyncio.run(rows()), names]))
+"""
 
 
 class Compose:
@@ -221,6 +279,10 @@ class Compose:
         if check and done.returncode:
             raise AssertionError(f"docker compose {' '.join(arguments)}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
         return done
+
+    def kept(self) -> Kept:
+        """What its database servers keep."""
+        return Kept(*json.loads(self.run("exec", "-T", "tasks", "python", "-c", _LOOK).stdout))
 
     def up(self, mode: AuthMode, issuer: Issuer) -> None:
         """Start it, scaled, and wait until every container is healthy."""

@@ -22,9 +22,8 @@ STRANGER = "stranger@example.com"
 # Columns and members that no form may set.
 OURS = (
     "userID", "taskID", "jobID", "jobId", "leakSeverity", "energyLossValue", "energyLossCost", "savingsPercent",
-    "savingsCost", "reportPhotoID", "RGBphotoIDs", "thermalPhotoIDs", "updatedAt", "createdAt", "photos",
-    "suggestions", "submittedAt", "imageID", "error", "household", "profileVersion",
-    "user_id", "job_id", "__class__", "$set", "report",
+    "savingsCost", "reportPhotoID", "RGBphotoIDs", "thermalPhotoIDs", "updatedAt", "createdAt", "photos", "report",
+    "suggestions", "submittedAt", "imageID", "error", "household", "profileVersion", "user_id", "job_id", "$set",
 )  # fmt: skip
 
 
