@@ -37,6 +37,11 @@ class Caller:
         """Whether the caller may act as ``user_id``."""
         return self.identity is None or self.identity.may_use(user_id)
 
+    def refuse_signed_out(self, until: int | None) -> None:
+        """Raise :class:`Problem` 401 when the caller was signed out for tokens that were issued ``until`` then."""
+        if self.identity is not None and until is not None and self.identity.proved_at <= until:
+            raise Problem(401, f"Invalid token: {SIGNED_OUT}", BEARER)
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
@@ -51,6 +56,13 @@ class Access:
 
     async def caller(self, request: Request) -> Caller:
         """Who sent ``request``. Raises :class:`Problem`: 400, 401, or 503 while nobody can tell."""
+        caller = await self.bearer(request)
+        if caller.identity is not None and self.signed_out is not None and await self.signed_out(caller.identity):
+            raise Problem(401, f"Invalid token: {SIGNED_OUT}", BEARER)
+        return caller
+
+    async def bearer(self, request: Request) -> Caller:
+        """The same without a look at sign-outs, for a route that has its own query look at them."""
         headers = request.headers.getlist("authorization")
         if len(headers) > 1:
             raise Problem(400, "Send one Authorization header.")
@@ -62,8 +74,6 @@ class Access:
             raise unavailable("Sign-in cannot be checked right now. Please try again in a few seconds.") from error
         if identity is None and self.mode == "required":
             raise Problem(401, PLEASE_SIGN_IN, BEARER)
-        if identity is not None and self.signed_out is not None and await self.signed_out(identity):
-            raise Problem(401, f"Invalid token: {SIGNED_OUT}", BEARER)
         return Caller(identity)
 
     async def person(self, request: Request) -> Identity:

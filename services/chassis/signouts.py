@@ -1,7 +1,8 @@
 """Who has signed out, and until when: no token from before that counts any more.
 
 auth records a sign-out with the transaction that makes it, and tells it by event to whoever else checks tokens. Each
-service asks a small table of its own, which all its replicas share: one look at an index for a request with a token.
+service asks a small table of its own, which all its replicas share: one look at an index for a request with a token,
+which polls do within the query that they make anyway.
 Rows are only ever added, so that repeated and reordered events need no care; they name people by pseudonyms, because
 they outlive a deleted account; and they go once no token from before them can be alive.
 """
@@ -59,7 +60,11 @@ class SignOuts:
 
     async def refuse_within(self, connection: AsyncConnection, identity: Identity) -> bool:
         """The same, as the caller's transaction sees it."""
-        table = self._table
-        people = [pseudonym(self._secret, user_id) for user_id in identity.user_ids]
-        last = await connection.scalar(sa.select(sa.func.max(table.c.until)).where(table.c.person.in_(people)))
+        last = await connection.scalar(sa.select(self.last(identity)))
         return last is not None and identity.proved_at <= last
+
+    def last(self, identity: Identity | None) -> sa.Label[int | None]:
+        """A column, ``signedOutUntil``, for a query that is made anyway: the latest sign-out of the person."""
+        people = [pseudonym(self._secret, user_id) for user_id in identity.user_ids] if identity else []
+        latest = sa.select(sa.func.max(self._table.c.until)).where(self._table.c.person.in_(people))
+        return latest.scalar_subquery().label("signedOutUntil")

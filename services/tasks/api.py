@@ -164,10 +164,11 @@ async def detect_leak(request: Request) -> SubmissionAnswer:
 async def follow_job(request: Request, job_id: str) -> Response:
     """How far the job is; once it is done, the report and its image in base64."""
     state = request.state
-    caller = await state.access.caller(request)
-    job = await state.store.find_job(job_id)
+    caller = await state.access.bearer(request)
+    job = await state.store.find_job(job_id, state.sign_outs.last(caller.identity))
     if job is None or not caller.may_use(job["userID"]):
         raise Problem(404, "Job not found")
+    caller.refuse_signed_out(job["signedOutUntil"])
     if job["state"] == JobState.ERROR:
         return JSONResponse({"status": job["state"], "error": job["error"]})
     if job["state"] != JobState.DONE:

@@ -51,6 +51,7 @@ class State(TypedDict):
     photos: PhotoStore
     shown_photos: ShownPhotos
     access: Access
+    sign_outs: SignOuts
     export: Export
     limits: Limits
     service_token: str
@@ -100,6 +101,7 @@ def create_app(
                 photos=photos,
                 shown_photos=shown,
                 access=Access(Bearers(AccessTokens(jwks), google), settings.auth_mode, signed_out.refuse),
+                sign_outs=signed_out,
                 export=Export(database, shown, http, settings.auth_url, service_token),
                 limits=Limits(settings.max_photo_bytes, settings.max_photos),
                 service_token=service_token,

@@ -309,10 +309,10 @@ class TaskStore:
 
     # ── jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def find_job(self, job_id: str) -> Row | None:
-        """The job's row."""
+    async def find_job(self, job_id: str, *beside: sa.ColumnElement[Any]) -> Row | None:
+        """The job's row, with columns ``beside`` it that the same query can tell."""
         async with self._database.read() as connection:
-            row = (await connection.execute(sa.select(jobs).where(jobs.c.jobID == job_id))).first()
+            row = (await connection.execute(sa.select(jobs, *beside).where(jobs.c.jobID == job_id))).first()
         return None if row is None else row._asdict()
 
     async def start_job(self, job_id: str) -> None:

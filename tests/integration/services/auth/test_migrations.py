@@ -280,6 +280,9 @@ async def test_addresses_that_differ_in_case_alone_keep_their_rows(mysql: Databa
 # ── interruption ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+AUTH_TABLES = ("UserData", "auth_outbox", "auth_sign_out", "auth_alembic_version")
+
+
 class Killed(Exception):  # noqa: N818 - not an error of ours
     """The process was killed here."""
 
@@ -298,7 +301,7 @@ def _statements(database: Database, stop_before: int | None) -> tuple[list[str],
 
 
 async def _prepare_old(database: Database) -> None:
-    for table in ("LeakageTask", "UserData", "auth_outbox", "auth_alembic_version"):
+    for table in ("LeakageTask", *AUTH_TABLES):
         await run(database, f"DROP TABLE IF EXISTS `{table}`")
     await run(database, OLD_USERS.format(charset="latin1"))
     await run(database, OLD_TASKS.format(charset="latin1", key=NAMED_KEY))
@@ -342,7 +345,7 @@ async def test_a_first_migration_that_was_killed_anywhere_is_completed_by_the_ne
     for stop, statement in enumerate(statements):
         if not statement.startswith(("CREATE", "\nCREATE", "INSERT", "ALTER")):
             continue
-        for table in ("UserData", "auth_outbox", "auth_alembic_version"):
+        for table in AUTH_TABLES:
             await run(mysql, f"DROP TABLE IF EXISTS `{table}`")
         with pytest.raises(Killed):
             await _migrate_until(mysql, stop)
@@ -368,7 +371,7 @@ async def test_a_url_without_a_database_means_the_old_one_and_makes_it(
         found = mysql_server.execute(
             "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'test_no_name_given'"
         )
-        assert {name for (name,) in found} == {"UserData", "auth_outbox", "auth_alembic_version"}
+        assert {name for (name,) in found} == set(AUTH_TABLES)
     finally:
         await database.close()
         mysql_server.execute("DROP DATABASE IF EXISTS test_no_name_given")

@@ -74,8 +74,9 @@ async def test_nothing_of_a_deleted_account_stays_and_everything_of_others_does(
     monkeypatch.setattr(erasure_module, "BATCH", 2)
     mine = [photo for number in range(5) for photo in await submit(store, f"my-job-{number}", f"my-task-{number}")]
     others = await submit(store, "other-job", "other-task", SOMEBODY_ELSE)
-    picture = StoredPicture(new_photo_id(), "report", "my-task-0_analysis_image.jpg")
-    assert await store.complete_job(completed("my-job-0", "my-task-0"), [picture])
+    result = completed("my-job-0", "my-task-0")
+    picture = StoredPicture(result.image_id or "", "report", "my-task-0_analysis_image.jpg")
+    assert await store.complete_job(result, [picture])
     await store.complete_job(completed("other-job", "other-task"), [])
     for user_id in (ME, SOMEBODY_ELSE):
         await store.remember_household(profile(3, user_id))

@@ -79,9 +79,9 @@ async def test_everything_of_the_person_is_in_one_archive(service: Service) -> N
     assert (job["jobID"], job["state"], job["report"]["energyLossCost"]) == (job_id, "done", 142.0)
     assert north["suggestions"][0]["title"] == "Weatherstripping"
     assert north["photos"] == [
-        "photos/0001 Fenêtre nord _/north_analysis_image.jpg",
         "photos/0001 Fenêtre nord _/obs0_rgb.jpg",
         "photos/0001 Fenêtre nord _/obs0_thermal.jpg",
+        "photos/0001 Fenêtre nord _/north_analysis_image.jpg",
     ]
     sent = {name: data for _, name, data in pair()}
     assert files["photos/0001 Fenêtre nord _/obs0_rgb.jpg"] == sent["obs0_rgb.jpg"]

@@ -115,6 +115,23 @@ async def test_after_a_sign_out_older_tokens_are_refused_everywhere_and_newer_on
 
 
 @one_service
+async def test_a_poll_asks_the_database_once(service: Service) -> None:
+    job_id = await service.new_job("polled", headers=service.bearer(EMAIL))
+    asked: list[str] = []
+
+    def note(*arguments: Any) -> None:
+        asked.append(arguments[2])
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        assert (await service.get(f"/detect_leak/{job_id}", headers=service.bearer(EMAIL))).status == 200
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+    ours = [statement for statement in asked if "tasks_sign_out" in statement or '"jobID" = ?' in statement]
+    assert len(ours) == 1, asked
+
+
+@one_service
 async def test_a_sign_out_costs_a_request_one_look_at_an_index(service: Service) -> None:
     await service.hear(SignedOut(user_id="somebody@example.com", until=1))
     query = "EXPLAIN QUERY PLAN SELECT MAX(until) FROM tasks_sign_out WHERE person IN ('a', 'b')"
