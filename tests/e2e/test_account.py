@@ -173,3 +173,9 @@ def test_nobody_writes_what_only_the_system_may_write(backend: Backend) -> None:
     assert not app.request("GET", f"/v1/profile?userID={app.uid}").json()["createdAt"].startswith("1999")
     assert victim.request("GET", f"/v1/tasks/{sent['id']}").status == 404
     assert "forged" not in backend.kept()
+
+
+def test_the_profiles_that_services_tell_each_other_are_not_reached_through_the_gateway(backend: Backend) -> None:
+    app = backend.phone("outside", signed_in=True)
+    for path in ("/internal/profile", "/auth/internal/profile", "/v1/account/../../internal/profile"):
+        assert app.request("GET", f"{path}?userID={app.uid}").status == 404
