@@ -1,18 +1,60 @@
 """Structured logs: one line per event on standard output, JSON or console text.
 
-Log lines carry ids of jobs and queues, never a token, an e-mail address or a photo. Libraries that log through the
-standard library go the same way, from warnings upwards.
+Log lines carry ids of jobs and queues, never a token, an e-mail address or a photo. Our own lines name none; but the
+message of an exception may quote what somebody sent or stored, or an address with a password in it. So whatever looks
+like one is masked in every value of every line, tracebacks too. Libraries that log through the standard library go the
+same way, from warnings upwards, and so do Python's own warnings and an error that ends the process.
 """
 
 import logging
+import re
 import sys
-from typing import Literal
+from types import TracebackType
+from typing import Any, Literal
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
+log = structlog.get_logger(__name__)
+
 # Without the values of local variables: they may be tokens and addresses.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+
+_NAME = r"[\w.!#$%&*+/=?^`{|}~-]"
+_MASKS = (
+    (re.compile(r"://[^\s/'\"]*@"), "://[credentials]@"),
+    # A JSON Web Token, whole or cut off: its header begins so in base64.
+    (re.compile(r"\beyJ[\w-]{5,}(\.[\w-]+){0,2}"), "[token]"),
+    (re.compile(r"\b(bearer|basic)\s+[\w~+/.=-]{8,}", re.IGNORECASE), r"\1 [token]"),
+    # Looking behind keeps it from trying each end of a long word; in a URL the sign is written %40.
+    (re.compile(rf"(?<!{_NAME}){_NAME}+(@|%40)[\w-][\w.-]*"), "[address]"),
+)
+
+
+def masked(value: Any) -> Any:
+    """``value`` with every token, password in a URL and e-mail address in its strings masked, however deep they lie."""
+    if isinstance(value, str):
+        for pattern, mask in _MASKS:
+            value = pattern.sub(mask, value)
+        return value
+    if isinstance(value, dict):
+        return {masked(key): masked(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked(item) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return masked(repr(value))  # as it would be written
+
+
+def _mask(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:  # noqa: ARG001
+    return {key: masked(value) for key, value in event.items()}
+
+
+def _log_the_last_error(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if issubclass(kind, Exception):
+        log.critical("the process ends with an error that nobody foresaw", exc_info=(kind, error, traceback))
+    else:
+        sys.__excepthook__(kind, error, traceback)
 
 
 def configure_logs(service: str, level: str, log_format: Literal["json", "console"]) -> None:
@@ -25,10 +67,14 @@ def configure_logs(service: str, level: str, log_format: Literal["json", "consol
         structlog.processors.StackInfoRenderer(),
     ]
     rendering: list[structlog.typing.Processor] = (
-        [_TRACEBACKS, structlog.processors.JSONRenderer(ensure_ascii=True)]
+        [_TRACEBACKS, _mask, structlog.processors.JSONRenderer(ensure_ascii=True)]
         if log_format == "json"
         else [
-            structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback)
+            structlog.processors.format_exc_info,
+            _mask,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
         ]
     )
     structlog.configure(
@@ -52,4 +98,6 @@ def configure_logs(service: str, level: str, log_format: Literal["json", "consol
     logging.getLogger("asyncmy").setLevel(logging.ERROR)  # its warnings quote statements with their values
     for ours in ("contracts", "gateway", "services", "deploy", "__main__"):
         logging.getLogger(ours).setLevel(level.upper())
+    logging.captureWarnings(True)
+    sys.excepthook = _log_the_last_error
     structlog.contextvars.bind_contextvars(service=service)

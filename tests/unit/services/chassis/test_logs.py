@@ -2,15 +2,19 @@
 
 import json
 import logging
+import sys
+import warnings
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from services.chassis.correlation import correlated
-from services.chassis.logs import configure_logs
+from services.chassis.logs import configure_logs, masked
+from tests.tokens import EMAIL, AccessIssuer
 
 # Line ends of all kinds, escapes that drive a terminal, and anything else.
 AWKWARD = st.text(st.one_of(st.sampled_from("\n\r\x0b\x0c\x1c\x85\u2028\u2029\x1b\x00"), st.characters()))
@@ -19,8 +23,10 @@ AWKWARD = st.text(st.one_of(st.sampled_from("\n\r\x0b\x0c\x1c\x85\u2028\u2029\x1
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level = root.handlers, root.level
+    handlers, level, hook = root.handlers, root.level, sys.excepthook
     yield
+    logging.captureWarnings(False)
+    sys.excepthook = hook
     root.handlers = handlers
     root.setLevel(level)
 
@@ -36,6 +42,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_an_event_is_one_line_of_json_whatever_it_holds(
     capsys: pytest.CaptureFixture[str], message: str, value: object
 ) -> None:
+    assume("@" not in message)  # it may make an address, and would be masked
     configure_logs("tasks", "info", "json")
     capsys.readouterr()
     structlog.get_logger("services.tasks.test").warning(message, value=value)
@@ -94,3 +101,69 @@ def test_console_lines_are_readable(capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = lines(capsys)
     assert "ready" in line
     assert "port=8000" in line
+
+
+# ── what never shows ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+TOKEN = AccessIssuer().token(sub=EMAIL)
+LOCAL = st.text("abcdefghijklmnopqrstuvwxyz0123456789.+_-é", min_size=1, max_size=20)
+DOMAIN = st.from_regex(r"[a-z0-9-]{1,10}(\.[a-z]{2,5}){1,2}", fullmatch=True)
+
+
+@given(
+    before=st.sampled_from(["", "for ", "'", '"', "(1062, \"Duplicate entry '", "uid=", "<"]),
+    local=LOCAL,
+    domain=DOMAIN,
+)
+def test_no_address_is_written_out(before: str, local: str, domain: str) -> None:
+    assert f"{local}@{domain}" not in masked(f"{before}{local}@{domain}' for key")
+    assert f"{local}%40{domain}" not in masked(f"{before}{local}%40{domain}' for key")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"Duplicate entry '{EMAIL}' for key 'PRIMARY'", "Duplicate entry '[address]' for key 'PRIMARY'"),
+        (f"input_value='{TOKEN}', input_type=str", "input_value='[token]', input_type=str"),
+        (f"input_value='{TOKEN[:40]}...", "input_value='[token]..."),
+        (f"Authorization: Bearer {TOKEN}", "Authorization: Bearer [token]"),
+        ("authorization: basic dXNlcjpwYXNz", "authorization: basic [token]"),
+        ("Bearer 7f3aa91c04e2b6d8", "Bearer [token]"),
+        (
+            "Cannot connect to amqp://audit:p@ss:w0rd@rabbitmq:5672/",
+            "Cannot connect to amqp://[credentials]@rabbitmq:5672/",
+        ),
+        ("mongodb://u:p@one:27017,two:27017/db", "mongodb://[credentials]@one:27017,two:27017/db"),
+        ("a plain line: 3 of 4 jobs, http://tasks:8002/readyz", "a plain line: 3 of 4 jobs, http://tasks:8002/readyz"),
+    ],
+)
+def test_what_is_personal_or_secret_is_masked(text: str, shown: str) -> None:
+    assert masked(text) == shown
+    assert masked({"errors": [(text, 1)]}) == {"errors": [[shown, 1]]}
+
+
+def test_a_long_value_is_masked_without_delay() -> None:
+    for text in ("a" * 1_000_000, "a." * 500_000, "eyJ" * 300_000, "://" * 300_000, "bearer " * 100_000):
+        masked(text)  # it would take hours if the search began anew at each letter
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_the_message_of_an_exception_is_masked_wherever_it_comes_from(
+    capsys: pytest.CaptureFixture[str], log_format: Literal["json", "console"]
+) -> None:
+    configure_logs("tasks", "info", log_format)
+    try:
+        try:
+            raise KeyError(EMAIL)
+        except KeyError as error:
+            raise ValueError(f"{TOKEN} at mysql://root:hunter2@mysql/") from error
+    except ValueError as error:
+        structlog.get_logger("services.tasks.test").exception("failed", error=error, reason=str(error))
+        logging.getLogger("asyncio").warning("Task exception was never retrieved: %r", error)
+        warnings.warn(f"odd: {error}", UserWarning, stacklevel=1)
+        sys.excepthook(ValueError, error, error.__traceback__)
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert said.out.count("[token]") >= 6
+    for secret in (EMAIL, TOKEN, TOKEN.split(".")[1], "hunter2"):
+        assert secret not in said.out
