@@ -5,13 +5,14 @@ requests that were sent without waiting for answers, what comes of a body after 
 a bound, or waits for them without an end.
 
 Its parser also takes requests that another server, in front of this one or behind it, may read in another way: an odd
-version, no host or two, a transfer coding beside ``chunked``. Nobody who is honest sends them; they are refused.
+version, no host or two, a transfer coding beside ``chunked``. Nobody who is honest sends them; they are refused. What
+is refused here is told in the same form as every other error.
 """
 
 import asyncio
 
 import structlog
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from services.chassis.correlation import correlated
 from services.chassis.problems import problem_response
@@ -55,7 +56,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         self._unusable = 0 if self._usable else self._unusable + len(data)
         if self._unusable > MOST_HEAD_BYTES and not self.transport.is_closing():
-            self._refuse("Request header fields too large.")
+            self._refuse(431, "The head of the request is too large.")
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MOST_WAITING:
@@ -88,21 +89,6 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.cycle.response_complete and self.cycle.more_body and not self.transport.is_closing():
             self._rest = self.loop.call_later(REST_SECONDS, self.transport.close)
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no proper request with a problem document, and close the connection.
-
-        While an answer to an earlier request is due, only the closing is left: what we say would be taken for it.
-        """
-        cycle = self.cycle
-        awaited = cycle is not None and not cycle.response_complete
-        if not self.transport.is_closing() and not (awaited and (cycle.response_started or not cycle.more_body)):
-            with correlated(None) as trace_id:
-                log.info("refused what is no proper request", reason=msg)
-                response = problem_response(400, msg, {"Connection": "close", "X-Correlation-Id": trace_id})
-            lines = [b"HTTP/1.1 400 Bad Request", *(name + b": " + value for name, value in response.raw_headers)]
-            self.transport.write(b"\r\n".join([*lines, b"", bytes(response.body)]))
-        self.transport.close()
-
     def _refuse_ambiguous_head(self) -> None:
         version = self.parser.get_http_version()
         hosts = sum(name == b"host" for name, _ in self.headers)
@@ -117,7 +103,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _wait_for_head(self) -> None:
         self._stop_waiting()
-        self._patience = self.loop.call_later(HEAD_SECONDS, self._refuse, "The request took too long.")
+        self._patience = self.loop.call_later(HEAD_SECONDS, self._refuse, 408, "The request took too long.")
 
     def _stop_waiting(self) -> None:
         if self._patience is not None:
@@ -129,8 +115,22 @@ class BoundedProtocol(HttpToolsProtocol):
             self._rest.cancel()
             self._rest = None
 
-    def _refuse(self, reason: str) -> None:
-        if self.cycle is None or self.cycle.response_complete:
-            self.send_400_response(reason)
-        else:
-            self.transport.close()  # an answer is under way: saying more would garble it
+    def send_400_response(self, msg: str) -> None:
+        """What uvicorn calls when bytes are no HTTP."""
+        self._refuse(400, msg)
+
+    def _refuse(self, status: int, reason: str) -> None:
+        """Answer what is no proper request with a problem document, and close the connection.
+
+        While an answer to an earlier request is due, only the closing is left: what we say would be taken for it.
+        """
+        cycle = self.cycle
+        awaited = cycle is not None and not cycle.response_complete
+        if not self.transport.is_closing() and not (awaited and (cycle.response_started or not cycle.more_body)):
+            with correlated(None) as trace_id:
+                log.info("refused what is no proper request", status=status, reason=reason)
+                headers = {"X-Correlation-Id": trace_id, "X-Content-Type-Options": "nosniff", "Connection": "close"}
+                answer = problem_response(status, reason, headers)
+            head = b"".join(b"%s: %s\r\n" % header for header in answer.raw_headers)
+            self.transport.write(STATUS_LINE[status] + head + b"\r\n" + bytes(answer.body))
+        self.transport.close()
