@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run demo test fuzz chaos lint format contracts lock evaluate bench up down backup restore clean
+.PHONY: help run demo test audit fuzz chaos lint format contracts lock evaluate bench up down backup restore clean
 
 # The newest Python from 3.11 on, unless PYTHON names one.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -51,6 +51,9 @@ lock: .venv/dev ## choose the newest packages that pyproject.toml allows, and lo
 	@for extra in gateway auth tasks analysis embedded dev; do \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 			--no-header --upgrade --extra $$extra -o locks/$$extra.txt pyproject.toml; done
+
+audit: .venv/dev ## look up known vulnerabilities of the locked packages; says so when it could not
+	@$(BIN)/python -m deploy.audit
 
 up: .env ## start everything with Docker Compose, and wait until it is ready
 	@docker compose up --detach --build --wait
