@@ -172,11 +172,35 @@ async def test_every_row_is_kept(database: Database, charset: str, keys: bool, o
     assert set(ours.values()) == {"utf8mb4_bin"}
 
 
-async def test_any_character_can_be_stored_afterwards(database: Database) -> None:
-    await build(database, charset="latin1")
-    await migrated_by(database, "tasks")
+@pytest.mark.parametrize("charset", ["latin1", "utf8mb3", None])
+async def test_every_text_can_hold_any_character_afterwards(database: Database, charset: str | None) -> None:
+    """``charset``: of the old tables; None: there are none, but a database whose own character set is an old one."""
+    name = database.url.database
     async with database.write() as connection:
-        await connection.execute(sa.text("UPDATE LeakageTask SET title = '🪟', decision = 'wont_fix'"))
+        await connection.execute(sa.text(f"ALTER DATABASE {name} CHARACTER SET {charset or 'latin1'}"))
+    if charset:
+        await build(database, charset=charset)
+    await migrated_by(database, "auth", "tasks")
+    async with database.read() as connection:
+        texts = (
+            await connection.execute(
+                sa.text(
+                    "SELECT TABLE_NAME, COLUMN_NAME, CHARACTER_SET_NAME FROM information_schema.COLUMNS "
+                    "WHERE TABLE_SCHEMA = DATABASE() AND CHARACTER_SET_NAME IS NOT NULL "
+                    "AND COLUMN_NAME != 'version_num'"  # alembic's own, in ASCII
+                )
+            )
+        ).all()
+    assert {row.CHARACTER_SET_NAME for row in texts} == {"utf8mb4"}
+    assert {row.TABLE_NAME for row in texts} >= {"UserData", "LeakageTask", "Suggestion", "tasks_job", "tasks_photo"}
+    async with database.write() as connection:
+        for key, name in (("userID", "UserData"), ("taskID", "LeakageTask"), ("suggestionID", "Suggestion")):
+            columns = [row.COLUMN_NAME for row in texts if name == row.TABLE_NAME]
+            table = sa.table(name, *map(sa.column, columns))
+            await connection.execute(sa.delete(table))
+            await connection.execute(sa.insert(table).values({key: "one"}))
+            await connection.execute(sa.update(table).values(dict.fromkeys(columns, "🪟😀")))
+            assert set((await connection.execute(sa.select(table))).one()) == {"🪟😀"}
 
 
 @pytest.mark.parametrize("old", [True, False])
