@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from services.chassis.circuit import Circuit
 from services.chassis.startup import StartupError, wait_for
 
 log = structlog.get_logger(__name__)
@@ -33,9 +34,12 @@ DEFAULT_DATABASE = "home_energy_audit_app_database"  # what the old backend call
 POOL_SIZE = 10
 POOL_WAIT_SECONDS = 5
 CONNECT_SECONDS = 5
-
-BLOCK_SECONDS = 15.0  # for everything between taking a connection and giving it back; migrations excepted
-
+# For everything between asking for a connection and giving it back; migrations excepted. A database answers in
+# milliseconds, or is in trouble.
+BLOCK_SECONDS = 5.0
+# MySQL's own patience. A client that was cut off in the middle of a transaction must not keep its locks for hours.
+LOCK_SECONDS = 3
+IDLE_SECONDS = 30
 
 _UNKNOWN_DATABASE = 1049  # MySQL's error numbers
 _ACCESS_DENIED = (1044, 1045)
@@ -139,12 +143,17 @@ class Database:
 
     def __init__(self, sql_url: str) -> None:
         self.url = database_url(sql_url)
+        self._circuit: Circuit | None = None
         if self.is_mysql:
-            self.engine = self._mysql_engine(isolation_level="READ COMMITTED")
+            self.engine = self._mysql_engine(
+                f"innodb_lock_wait_timeout = {LOCK_SECONDS}, wait_timeout = {IDLE_SECONDS}",
+                isolation_level="READ COMMITTED",
+            )
             # A pool of its own: telling a connection to change its mode and back would cost five round trips.
             self._reading = self._mysql_engine(
                 isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, pool_reset_on_return=None
             )
+            self._circuit = Circuit("mysql", self._answer)
         else:
             self.engine = self._sqlite_engine()
             self._reading = self.engine.execution_options(reads_only=True)
@@ -158,7 +167,12 @@ class Database:
         """Whether it is a server, with other clients, rather than a file of ours."""
         return self.url.get_backend_name() == "mysql"
 
-    def _mysql_engine(self, **options: Any) -> AsyncEngine:
+    @property
+    def is_away(self) -> bool:
+        """Whether the server has fallen silent, so that everybody is refused at once."""
+        return self._circuit is not None and self._circuit.is_open
+
+    def _mysql_engine(self, *session: str, **options: Any) -> AsyncEngine:
         engine = create_async_engine(
             self.url,
             hide_parameters=True,  # errors are logged, and parameters are personal data
@@ -167,7 +181,10 @@ class Database:
             pool_timeout=POOL_WAIT_SECONDS,
             pool_pre_ping=True,
             pool_recycle=1800,
-            connect_args={"connect_timeout": CONNECT_SECONDS, "init_command": "SET time_zone = '+00:00'"},
+            connect_args={
+                "connect_timeout": CONNECT_SECONDS,
+                "init_command": "SET " + ", ".join(["time_zone = '+00:00'", *session]),
+            },
             **options,
         )
 
@@ -179,6 +196,12 @@ class Database:
                 raise dialect.loaded_dbapi.OperationalError(_LOST_CONNECTION, str(error)) from error
 
         return engine
+
+    async def _answer(self) -> None:
+        """A sign of life, over a connection of its own: the pools' may all be waiting."""
+        engine = create_async_engine(self.url, poolclass=sa.NullPool, connect_args={"connect_timeout": CONNECT_SECONDS})
+        async with engine.connect() as connection:
+            await connection.execute(sa.text("SELECT 1"))
 
     def _sqlite_engine(self) -> AsyncEngine:
         engine = create_async_engine(
@@ -206,14 +229,29 @@ class Database:
     @asynccontextmanager
     async def read(self, *, seconds: float | None = BLOCK_SECONDS) -> AsyncIterator[AsyncConnection]:
         """A connection for single statements that need no transaction; all of them within ``seconds``."""
-        async with _bounded(seconds), self._reading.connect() as connection:
+        async with self._bounded(seconds), self._reading.connect() as connection:
             yield connection
 
     @asynccontextmanager
     async def write(self, *, seconds: float | None = BLOCK_SECONDS) -> AsyncIterator[AsyncConnection]:
         """One transaction: committed when the block ends, rolled back when it raises or lasts over ``seconds``."""
-        async with _bounded(seconds), self._one_writer, self.engine.begin() as connection:
+        async with self._bounded(seconds), self._one_writer, self.engine.begin() as connection:
             yield connection
+
+    @asynccontextmanager
+    async def _bounded(self, seconds: float | None) -> AsyncIterator[None]:
+        """The drivers wait for a silent server without an end."""
+        if self.is_away:
+            raise DatabaseSilentError("the database is silent")
+        try:
+            async with asyncio.timeout(seconds) as bound:
+                yield
+        except TimeoutError as error:
+            if not bound.expired():
+                raise
+            if self._circuit:
+                self._circuit.suspect()
+            raise DatabaseSilentError(f"the database did not answer within {seconds} s") from error
 
     async def ping(self) -> None:
         """One round trip."""
@@ -272,24 +310,14 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
+        if self._circuit:
+            await self._circuit.close()
         await self.engine.dispose()
         await self._reading.dispose()
 
 
 def _error_number(error: DBAPIError) -> object:
     return error.orig.args[0] if error.orig and error.orig.args else None
-
-
-@asynccontextmanager
-async def _bounded(seconds: float | None) -> AsyncIterator[None]:
-    """The drivers wait for a silent server without an end."""
-    try:
-        async with asyncio.timeout(seconds) as bound:
-            yield
-    except TimeoutError as error:
-        if not bound.expired():
-            raise
-        raise DatabaseSilentError(f"the database did not answer within {seconds} s") from error
 
 
 def key_string(length: int) -> sa.types.TypeEngine[str]:

@@ -48,6 +48,7 @@ TOO_MANY_WAIT = "Too many submissions wait for their analysis. Please try again 
 _INPUT_KINDS = tuple(PhotoKind)
 _LOST_RACE = (1205, 1213)  # MySQL: lock wait timeout, deadlock
 ATTEMPTS = 5
+RACE_SECONDS = 5.0  # after them nobody is kept waiting for another attempt
 TEXT_LENGTH = 255
 _SUGGESTION_TEXTS = ("title", "subtitle", "difficulty", "costRange", "estimatedReduction", "lifetime")
 
@@ -78,11 +79,13 @@ def _lost_a_race(error: Exception) -> bool:
 
 
 async def _again_when_lost(change: Callable[[], Awaitable[T]]) -> T:
+    clock = asyncio.get_running_loop().time
+    give_up = clock() + RACE_SECONDS
     for number in range(1, ATTEMPTS):
         try:
             return await change()
         except (IntegrityError, OperationalError) as error:
-            if not _lost_a_race(error):
+            if not _lost_a_race(error) or clock() > give_up:
                 raise
             log.info("a transaction lost a race; it is tried again", attempt=number, error=type(error).__name__)
         await asyncio.sleep(random.uniform(0, 0.02 * 2**number))  # noqa: S311 - jitter, not a secret

@@ -29,6 +29,9 @@ from services.tasks.photos.store import (
     PhotoWriter,
     new_photo_id,
 )
+from tests.proxy import Proxy
+from tests.servers import MongoServer
+from tests.waiting import until
 
 BOTH = ["files", pytest.param("gridfs", marks=pytest.mark.docker("mongo"))]
 
@@ -447,6 +450,31 @@ async def test_a_store_that_is_away_is_told_in_time_to_everybody_who_asks_at_onc
     async with asyncio.timeout(10):  # the last of 200 would have its turn, of 1 s, on one of ten threads after 20 s
         answers = await asyncio.gather(*asked, return_exceptions=True)
     assert {type(answer) for answer in answers} == {PhotoStoreError}
+
+
+async def test_a_store_that_fell_silent_is_told_at_once_until_it_answers_again(
+    mongo_server: MongoServer, mongo_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gridfs, "ANSWER_SECONDS", 1)
+    address = mongo_url.removeprefix("mongodb://").rpartition("@")[2].partition("/")[0]
+    host, _, port = address.partition(":")
+    async with Proxy(lambda: (host, int(port or 27017))) as proxy:
+        store = GridFSPhotos(mongo_url.replace(address, f"127.0.0.1:{proxy.port}") + "&directConnection=true")
+        await store.start()
+        photo_id = await put(store, b"kept")
+        _, writer = begun(store)
+        proxy.silence()
+        with pytest.raises(PhotoStoreError):
+            await writer.write(bytes(CHUNK_BYTES))
+        await until(lambda: store.is_away)
+        for _ in range(1000):
+            with pytest.raises(PhotoStoreError):
+                await store.open(photo_id)
+        await writer.abort()
+        proxy.heal()
+        await until(lambda: not store.is_away)
+        assert b"".join(await chunks_of(store, photo_id)) == b"kept"
+        await store.close()
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,12 @@ chunks in memory before it sends any: with many uploads at once that is all memo
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
+import pymongo
 import structlog
 from bson import ObjectId
 from bson.binary import Binary
@@ -19,6 +21,7 @@ from pymongo import ASCENDING
 from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
 from pymongo.write_concern import WriteConcern
 
+from services.chassis.circuit import Circuit
 from services.chassis.startup import StartupError, wait_for
 from services.tasks.photos.store import (
     CHUNK_BYTES,
@@ -32,27 +35,16 @@ from services.tasks.photos.store import (
 log = structlog.get_logger(__name__)
 
 DEFAULT_DATABASE = "LeakageImages"  # what the old backend called it
-SERVER_SECONDS = 5
-SOCKET_SECONDS = 20
-ANSWER_SECONDS = 10
+SERVER_SECONDS = 3  # to find a server that can do what is asked
+ANSWER_SECONDS = 5  # to do it; the driver's threads are free again by then too
+SEARCH_SECONDS = 60  # for what the sweeper asks, which looks at many photos
+ABORT_SECONDS = 1  # for a write that goes on in the driver although nobody waits for it any more
 POOL_SIZE = 50
 BATCH = 500
 CHUNKS_AT_ONCE = 4
 
 Document = dict[str, Any]
 T = TypeVar("T")
-
-
-async def _answer(operation: Awaitable[T]) -> T:
-    """What MongoDB answers, within ANSWER_SECONDS; each failure becomes a :class:`PhotoStoreError`.
-
-    The driver's own time limits do not count while an operation waits for one of the driver's few threads.
-    """
-    try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            return await operation
-    except (PyMongoError, TimeoutError) as error:
-        raise PhotoStoreError(f"{type(error).__name__}: {error}") from error
 
 
 class _GridFSWriter:
@@ -79,8 +71,11 @@ class _GridFSWriter:
 
     async def _insert(self, collection: "AsyncIOMotorCollection[Document]", document: Document) -> None:
         # Giving up the wait does not stop the driver's thread: whoever aborts has to know of it.
-        self._under_way = asyncio.ensure_future(collection.insert_one(document))
-        await _answer(asyncio.shield(self._under_way))
+        def insert() -> Awaitable[Any]:
+            self._under_way = asyncio.ensure_future(collection.insert_one(document))
+            return asyncio.shield(self._under_way)
+
+        await self._store.answer(insert)
 
     async def finish(self, media_type: str, sha256: str) -> None:
         if self._buffer:
@@ -101,7 +96,7 @@ class _GridFSWriter:
     async def abort(self) -> None:
         self._buffer.clear()
         if self._under_way is not None:
-            await asyncio.wait([self._under_way], timeout=ANSWER_SECONDS)
+            await asyncio.wait([self._under_way], timeout=ABORT_SECONDS)
         try:
             await self._store.delete([str(self._id)])
         except PhotoStoreError as error:
@@ -119,7 +114,7 @@ class GridFSPhotos:
                 mongo_url,
                 serverSelectionTimeoutMS=SERVER_SECONDS * 1000,
                 connectTimeoutMS=SERVER_SECONDS * 1000,
-                socketTimeoutMS=SOCKET_SECONDS * 1000,
+                socketTimeoutMS=ANSWER_SECONDS * 1000,
                 waitQueueTimeoutMS=SERVER_SECONDS * 1000,
                 maxPoolSize=POOL_SIZE,
                 tz_aware=True,
@@ -137,6 +132,32 @@ class GridFSPhotos:
         # for the journal: the file document's entry follows theirs in the same one.
         spread = WriteConcern(w="majority", wtimeout=SERVER_SECONDS * 1000)
         self.chunks: AsyncIOMotorCollection[Document] = database["fs.chunks"].with_options(write_concern=spread)
+
+        self._circuit = Circuit("mongodb", lambda: self._client.admin.command("ping"))
+
+    @property
+    def is_away(self) -> bool:
+        """Whether MongoDB has fallen silent, so that everybody is refused at once."""
+        return self._circuit.is_open
+
+    async def answer(self, operation: Callable[[], Awaitable[T]], seconds: float | None = None) -> T:
+        """What MongoDB answers, within ``seconds`` (ANSWER_SECONDS); each failure becomes a :class:`PhotoStoreError`.
+
+        The driver is told of the limit, so that its few threads are not held any longer; ours holds too while an
+        operation waits for one of them.
+        """
+        seconds = ANSWER_SECONDS if seconds is None else seconds
+        if self.is_away:
+            raise PhotoStoreError("MongoDB is silent")
+        try:
+            with pymongo.timeout(seconds):
+                answer = operation()
+            async with asyncio.timeout(seconds):
+                return await answer
+        except (PyMongoError, TimeoutError) as error:
+            if isinstance(error, TimeoutError) or error.timeout:
+                self._circuit.suspect()
+            raise PhotoStoreError(f"{type(error).__name__}: {error}") from error
 
     async def start(self) -> None:
         """Wait until MongoDB answers, and make GridFS' indexes."""
@@ -164,11 +185,11 @@ class GridFSPhotos:
         if not ObjectId.is_valid(photo_id):
             raise PhotoNotFoundError(photo_id)
         key = ObjectId(photo_id)
-        document = await _answer(self.files.find_one({"_id": key}, {"length": 1, "chunkSize": 1}))
+        document = await self.answer(lambda: self.files.find_one({"_id": key}, {"length": 1, "chunkSize": 1}))
         if document is None:
             raise PhotoNotFoundError(photo_id)
         # Told now, because once an answer has begun a missing chunk can only break it off.
-        chunks = await _answer(self.chunks.count_documents({"files_id": key}))
+        chunks = await self.answer(lambda: self.chunks.count_documents({"files_id": key}))
         if chunks * document["chunkSize"] < document["length"]:
             raise PhotoNotFoundError(f"{photo_id}: {chunks} chunks of {document['length']} bytes")
         return StoredPhoto(document["length"], self._read(key, document["length"]))
@@ -180,7 +201,7 @@ class GridFSPhotos:
             {"files_id": key}, {"n": 1, "data": 1}, sort=[("n", ASCENDING)], batch_size=CHUNKS_AT_ONCE
         )
         try:
-            while batch := await _answer(cursor.to_list(CHUNKS_AT_ONCE)):
+            while batch := await self.answer(lambda: cursor.to_list(CHUNKS_AT_ONCE)):
                 for chunk in batch:
                     if chunk["n"] != chunks:
                         raise PhotoNotFoundError(f"{key}: chunk {chunks} is missing")
@@ -189,35 +210,37 @@ class GridFSPhotos:
                     yield bytes(chunk["data"])
         finally:
             with contextlib.suppress(PhotoStoreError):  # the server forgets it by itself, later
-                await _answer(cursor.close())
+                await self.answer(cursor.close)
         if read != length:
             raise PhotoNotFoundError(f"{key}: {read} of {length} bytes")
 
     async def delete(self, photo_ids: Collection[str]) -> None:
         """Remove photos: the file document first, so that no reader sees a photo without its chunks."""
         keys = [ObjectId(photo_id) for photo_id in photo_ids if ObjectId.is_valid(photo_id)]
-        await _answer(self.files.delete_many({"_id": {"$in": keys}}))
-        await _answer(self.chunks.delete_many({"files_id": {"$in": keys}}))
+        await self.answer(lambda: self.files.delete_many({"_id": {"$in": keys}}))
+        await self.answer(lambda: self.chunks.delete_many({"files_id": {"$in": keys}}))
 
     async def written_between(self, start: datetime, end: datetime) -> AsyncIterator[list[str]]:
         """Our photos from that time, and what has chunks from that time but no file document."""
         ours = {"uploadDate": {"$gte": start, "$lt": end}, "metadata.writtenBy": MARK}
         whole = self.files.find(ours, {"_id": 1})
-        while batch := await _answer(whole.to_list(BATCH)):
+        while batch := await self.answer(lambda: whole.to_list(BATCH), SEARCH_SECONDS):
             yield [str(document["_id"]) for document in batch]
         # Our ids begin with the time at which they were made. Any chunk will do: of a removal that was interrupted,
         # the last ones may be left. Nobody else can read chunks without a file document, whoever wrote them.
         span = {"$gte": ObjectId.from_datetime(start), "$lt": ObjectId.from_datetime(end)}
         begun = self.chunks.aggregate([{"$match": {"files_id": span}}, {"$group": {"_id": "$files_id"}}])
-        while batch := await _answer(begun.to_list(BATCH)):
+        while batch := await self.answer(lambda: begun.to_list(BATCH), SEARCH_SECONDS):
             keys = [document["_id"] for document in batch]
-            files = await _answer(self.files.find({"_id": {"$in": keys}}, {"_id": 1}).to_list(BATCH))
+            known = self.files.find({"_id": {"$in": keys}}, {"_id": 1})
+            files = await self.answer(partial(known.to_list, BATCH), SEARCH_SECONDS)
             yield [str(key) for key in keys if {"_id": key} not in files]
 
     async def ping(self) -> None:
         """One round trip."""
-        await _answer(self._client.admin.command("ping"))
+        await self.answer(lambda: self._client.admin.command("ping"))
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._circuit.close()
         self._client.close()

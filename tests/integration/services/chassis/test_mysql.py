@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 from contracts.events import AnalysisStarted
 from services.chassis import database as database_module
 from services.chassis import outbox as outbox_module
-from services.chassis.database import TRANSIENT, Database
+from services.chassis.database import TRANSIENT, Database, DatabaseSilentError
 from services.chassis.metrics import Metrics
 from services.chassis.outbox import Outbox, Relay, outbox_table
 from services.chassis.startup import StartupError
@@ -119,10 +119,7 @@ async def test_idle_connections_that_the_server_dropped_are_replaced_unnoticed(p
     await database.close()
 
 
-async def test_a_silent_server_is_a_fault_that_passes(
-    proxy: Proxy, sql_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database_module, "CONNECT_SECONDS", 1)
+async def test_a_silent_server_is_a_fault_that_passes(proxy: Proxy, sql_url: str) -> None:
     database = Database(through(proxy, sql_url))
     await database.start()
     assert await one(database) == 1
@@ -135,10 +132,56 @@ async def test_a_silent_server_is_a_fault_that_passes(
             with pytest.raises(TRANSIENT):
                 async with database.write(seconds=0.5) as connection:
                     await connection.execute(sa.text("SELECT 1"))
+    await until(lambda: database.is_away)
+    for _ in range(1000):  # nobody waits any more
+        with pytest.raises(DatabaseSilentError):
+            await one(database)
     proxy.heal()
+    await until(lambda: not database.is_away)
     for _ in range(5):
         assert await one(database) == 1
     await asyncio.wait_for(database.close(), 10)
+
+
+async def test_a_slow_query_of_a_server_that_answers_refuses_nobody_else(sql_url: str) -> None:
+    database = Database(sql_url)
+    await database.start()
+    with pytest.raises(DatabaseSilentError):
+        async with database.read(seconds=0.2) as connection:
+            await connection.execute(sa.text("SELECT SLEEP(60)"))
+    probed = asyncio.create_task(asyncio.sleep(0.5))
+    while not probed.done():
+        assert not database.is_away
+        assert await one(database) == 1
+    await database.close()
+
+
+async def test_a_client_that_is_cut_off_in_a_transaction_does_not_keep_its_locks(
+    proxy: Proxy, sql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its server hears nothing of the cut: no byte and no end of the connection reaches it."""
+    monkeypatch.setattr(database_module, "IDLE_SECONDS", 2)
+    direct, cut_off = Database(sql_url), Database(through(proxy, sql_url))
+    async with direct.write() as connection:
+        await connection.execute(sa.text("CREATE TABLE held (id INT PRIMARY KEY, n INT)"))
+        await connection.execute(sa.text("INSERT INTO held VALUES (1, 0)"))
+    with pytest.raises(DatabaseSilentError):  # noqa: PT012 - the block is what raises
+        async with cut_off.write(seconds=1) as connection:
+            await connection.execute(sa.text("UPDATE held SET n = 1"))
+            proxy.silence()
+            await connection.execute(sa.text("SELECT 1"))
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                async with direct.write() as connection:
+                    await connection.execute(sa.text("UPDATE held SET n = n + 10"))
+                break
+            except TRANSIENT:
+                continue
+    async with direct.read() as connection:
+        assert (await connection.execute(sa.text("SELECT n FROM held"))).scalar_one() == 10
+    await cut_off.close()
+    await direct.close()
 
 
 async def test_no_committed_event_is_lost_while_links_to_the_database_are_cut(
