@@ -1,6 +1,7 @@
 """Work that goes on beside the requests of an app, for as long as the app lives."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -15,7 +16,7 @@ RESTART_SECONDS = 1.0
 async def background(*works: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
     """Run endless coroutine functions while the context lasts, and cancel them at its end.
 
-    One that fails is logged and started again after RESTART_SECONDS: a relay or a sweeper that has quietly stopped
+    One that fails is logged and started again within RESTART_SECONDS: a relay or a sweeper that has quietly stopped
     would be the worst of failures.
     """
     tasks = [asyncio.create_task(_kept_up(work)) for work in works]
@@ -33,4 +34,4 @@ async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:
             await work()
         except Exception:
             log.exception("background work failed; starting it again", work=getattr(work, "__qualname__", repr(work)))
-        await asyncio.sleep(RESTART_SECONDS)
+        await asyncio.sleep(RESTART_SECONDS * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret

@@ -11,7 +11,7 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-FETCH_SECONDS = 5.0
+FETCH_SECONDS = 3.0
 DEFAULT_MAX_AGE_SECONDS = 300.0
 LONGEST_MAX_AGE_SECONDS = 86_400.0
 LEAST_REFETCH_SECONDS = 10.0  # between forced fetches, so that made-up key ids cannot make us hammer the server
@@ -40,7 +40,8 @@ class CachedDocument:
 
         Raises :class:`DocumentUnavailableError` when it could never be fetched.
         """
-        if not self._is_fresh():
+        # While one caller fetches, the old copy is good enough for the others: a silent server holds up only one.
+        if not self._is_fresh() and (self._body is None or not self._fetching.locked()):
             await self._fetch(lambda: not self._is_fresh())
         if self._body is None:
             raise DocumentUnavailableError(self._url)

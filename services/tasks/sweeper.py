@@ -5,6 +5,7 @@ Each step is safe in any number of replicas at once and safe to repeat.
 """
 
 import asyncio
+import random
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -21,7 +22,7 @@ from services.tasks.store import TaskStore
 
 log = structlog.get_logger(__name__)
 
-SWEEP_SECONDS = 5.0
+SWEEP_SECONDS = 5.0  # at most; replicas that started together drift apart
 ORPHANS_EVERY_SECONDS = 600.0
 ORPHAN_DAYS = 7  # how far back the search for orphans looks; each is met by many searches before it leaves the span
 BATCH = 200
@@ -66,7 +67,7 @@ class Sweeper:
                     orphans_due = clock() + ORPHANS_EVERY_SECONDS
             except AWAY as error:
                 log.warning("cannot sweep now", error=type(error).__name__)
-            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.sleep(SWEEP_SECONDS * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
 
     async def sweep_jobs(self) -> None:
         """End jobs that are overdue, announce again those that may be lost, and bring the gauges up to date."""

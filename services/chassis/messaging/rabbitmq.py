@@ -7,6 +7,7 @@ that meets a lost connection would wait for its return without a bound, hence th
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -115,7 +116,8 @@ class _Delivery:
 
     async def _settle(self, settling: Awaitable[object]) -> None:
         try:
-            await settling
+            async with asyncio.timeout(PUBLISH_SECONDS):
+                await settling
         except CONNECTION_ERRORS as error:
             # The server gives the delivery to somebody again; handlers are idempotent.
             log.warning("cannot settle a delivery; it will come again", error=type(error).__name__)
@@ -177,7 +179,10 @@ class RabbitBroker:
 
     async def _connection(self, purpose: str) -> AbstractRobustConnection:
         connection = aio_pika.RobustConnection(
-            URL(self._url).update_query(heartbeat=HEARTBEAT_SECONDS, reconnect_interval=1),
+            URL(self._url).update_query(
+                heartbeat=HEARTBEAT_SECONDS,
+                reconnect_interval=random.uniform(0.5, 1),  # noqa: S311 - jitter, not a secret
+            ),
             client_properties={"connection_name": f"{self._name} {purpose}"},
         )
         try:
