@@ -35,16 +35,23 @@ def names_a_server(url: str) -> bool:
         return False
 
 
-_BRIDGES = ip_network("172.16.0.0/12")  # where a container engine on this machine puts its bridges
-
-
-def is_on_this_machine(host: str) -> bool:
-    """Whether ``host`` is only reached from this machine: over loopback, or over a container engine's bridge."""
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is only reached from this machine, by its name or address."""
     try:
-        address = ip_address(host)
+        return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-    return address.is_loopback or address in _BRIDGES
+
+
+_BRIDGES = ip_network("172.16.0.0/12")
+
+
+def _is_on_bridge(host: str) -> bool:
+    """Whether ``host`` is an address where a container engine on this machine puts its bridges."""
+    try:
+        return ip_address(host) in _BRIDGES
+    except ValueError:
+        return False
 
 
 # Parts of what people write who mean to write something better later. Random values have none of them by chance.
@@ -78,7 +85,7 @@ def _server_url(value: str) -> str:
         user, password, host = parts.username, parts.password, parts.hostname
     except ValueError:
         return value  # no URL: whoever connects says so
-    if host is None or is_on_this_machine(host):
+    if host is None or is_loopback(host) or _is_on_bridge(host):
         return value
     if parts.scheme in ("amqp", "amqps") and not password:
         raise ValueError("must name a user and a password: without them RabbitMQ's client tries guest")
