@@ -33,15 +33,18 @@ log = structlog.get_logger(__name__)
 DEFAULT_DATABASE = "home_energy_audit_app_database"  # what the old backend called it
 POOL_SIZE = 10
 POOL_WAIT_SECONDS = 5
-CONNECT_SECONDS = 5
+CONNECT_SECONDS = 3
 # For everything between asking for a connection and giving it back; migrations excepted. A database answers in
 # milliseconds, or is in trouble.
 BLOCK_SECONDS = 5.0
+# After them a wait whose cancellation was swallowed on the way (as wait_for may do) is cancelled again.
+AGAIN_SECONDS = 1.0
 # MySQL's own patience. A client that was cut off in the middle of a transaction must not keep its locks for hours.
 LOCK_SECONDS = 3
 IDLE_SECONDS = 30
 
 _UNKNOWN_DATABASE = 1049  # MySQL's error numbers
+_CANNOT_CONNECT = 2003
 _ACCESS_DENIED = (1044, 1045)
 _LOST_CONNECTION = 2013
 
@@ -243,11 +246,16 @@ class Database:
         """The drivers wait for a silent server without an end."""
         if self.is_away:
             raise DatabaseSilentError("the database is silent")
+        later = None if seconds is None else seconds + AGAIN_SECONDS
         try:
-            async with asyncio.timeout(seconds) as bound:
+            async with asyncio.timeout(later) as last, asyncio.timeout(seconds) as bound:
                 yield
+        except OperationalError as error:
+            if self._circuit and _error_number(error) == _CANNOT_CONNECT:
+                self._circuit.suspect()
+            raise
         except TimeoutError as error:
-            if not bound.expired():
+            if not (bound.expired() or last.expired()):
                 raise
             if self._circuit:
                 self._circuit.suspect()

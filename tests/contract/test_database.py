@@ -1,6 +1,7 @@
 """What a database promises its service, SQLite and MySQL alike: see :mod:`services.chassis.database`."""
 
 import asyncio
+import contextlib
 import random
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -181,6 +182,20 @@ async def test_a_block_that_takes_too_long_is_a_fault_that_passes(
             await asyncio.Event().wait()
     assert DatabaseSilentError in database_module.TRANSIENT
     assert await count(tables) == 0
+
+
+async def test_a_wait_that_swallows_its_cancellation_ends_all_the_same(
+    tables: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "AGAIN_SECONDS", 0.05)
+    with pytest.raises(DatabaseSilentError):  # noqa: PT012 - the block is what raises
+        async with tables.read(seconds=0.05):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await asyncio.Event().wait()
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
 
 
 async def test_a_timeout_of_the_callers_own_is_not_taken_for_the_databases(tables: Database) -> None:
