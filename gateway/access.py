@@ -2,19 +2,22 @@
 
 The order is part of the promise. The address is counted first, so that neither a sign-in nor a wrong token can be
 tried more often than the limit allows. Then the token is checked, and the person that it proves is counted, who stays
-the same one at every address. Last, a submission takes one of the places for uploads. Where there is no token (at
-sign-in, and in legacy mode) only the address is left to count by.
+the same one at every address. Last, the request takes a place among those that are under way. Where there is no token
+(at sign-in, and in legacy mode) only the address is left to count by.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.addresses import Addresses
+from gateway.limits import declared_length
+from gateway.places import Places
 from gateway.rates import RateLimit
 from gateway.settings import GatewaySettings
-from gateway.uploads import Uploads
 from services.chassis.access import Access
 from services.chassis.identity import Identity
 from services.chassis.metrics import Metrics
@@ -44,9 +47,8 @@ class Admission:
         self._of_address = {kind: RateLimit(rate.times(people)) for kind, rate in rates.items() if rate is not None}
         self._of_person = {kind: RateLimit(rate) for kind, rate in rates.items() if rate is not None}
         self._addresses = Addresses(settings.trusted_proxies)
-        self._uploads = Uploads(settings.uploads_at_once)
-        self._uploads_of_person = settings.uploads_per_person
-        self._uploads_of_address = settings.uploads_per_person * people
+        self._places = {"uploads": Places(settings.at_once), "downloads": Places(settings.at_once)}
+        self._places_of = {"person": settings.at_once_per_person, "address": settings.at_once_per_person * people}
         self._refused = metrics.requests_refused
 
     def count_address(self, kind: Kind, scope: Scope) -> str:
@@ -66,24 +68,24 @@ class Admission:
             self._refused.labels(kind, by).inc()
             raise Problem(429, f"{sentence} Please try again {_in(seconds)}.", {"Retry-After": str(seconds)})
 
-    def begin_upload(self, address: str, person: str | None) -> str:
-        """Take a place for a submission; what :meth:`end_upload` wants to know. Raises :class:`Problem`: 429, 503."""
-        by, name, most = (
-            ("address", address, self._uploads_of_address)
-            if person is None
-            else ("person", person, self._uploads_of_person)
-        )
-        client = f"{by} {name}"
-        try:
-            self._uploads.enter(client, most)
-        except Problem as problem:
-            self._refused.labels("uploads", "all" if problem.status == 503 else by).inc()
-            raise
-        return client
+    @contextmanager
+    def place(self, scope: Scope, address: str, person: str | None) -> Iterator[None]:
+        """Hold a place for a request while the context lasts. Raises :class:`Problem`: 429, 503.
 
-    def end_upload(self, client: str) -> None:
-        """Give the place back."""
-        self._uploads.leave(client)
+        A request with a body takes one for uploads, any other one for downloads: slow uploads block no poll.
+        """
+        kind = "downloads" if declared_length(scope["headers"]) == 0 else "uploads"
+        by, name = ("address", address) if person is None else ("person", person)
+        places, client = self._places[kind], f"{by} {name}"
+        try:
+            places.enter(client, self._places_of[by])
+        except Problem as problem:
+            self._refused.labels(kind, "all" if problem.status == 503 else by).inc()
+            raise
+        try:
+            yield
+        finally:
+            places.leave(client)
 
 
 class Admitted:
@@ -99,22 +101,15 @@ class Admitted:
         self._needs_token = needs_token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        upload = None
         try:
             address = self._admission.count_address(self._kind, scope)
             person = await self._person(scope) if self._needs_token else None
             if person is not None:
                 self._admission.count_person(self._kind, person)
-            if self._kind == "submit":
-                upload = self._admission.begin_upload(address, person)
+            with self._admission.place(scope, address, person):
+                await self._app(scope, receive, send)
         except Problem as problem:
             await problem_response(problem.status, problem.detail, problem.headers)(scope, receive, send)
-            return
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            if upload is not None:
-                self._admission.end_upload(upload)
 
     async def _person(self, scope: Scope) -> str | None:
         access: Access = scope["state"]["access"]

@@ -38,7 +38,6 @@ _NOT_RELAYED = _HOP_BY_HOP | {b"date", b"server"}  # our own server dates its an
 _AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # aiohttp's additions: not the client's words
 
 IDLE_SECONDS = 30.0  # shorter than the services keep an idle connection, so that we seldom meet a closed one
-MOST_CONNECTIONS = 1024  # to all services together; beyond it a request waits as for a connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +52,11 @@ class Patience:
 def connections() -> aiohttp.ClientSession:
     """The pool of connections to the services, to be closed by its owner.
 
-    Nothing in it is clever on a client's behalf: no cookies, no redirects, no decompression, no header added.
+    Nothing in it is clever on a client's behalf: no cookies, no redirects, no decompression, no header added. It has
+    no limit of its own: at the door, only so many requests are let in at a time (:mod:`gateway.places`).
     """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, keepalive_timeout=IDLE_SECONDS),
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         skip_auto_headers=_AUTOMATIC,

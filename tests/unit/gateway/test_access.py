@@ -1,4 +1,4 @@
-"""Who passes the door, in both modes, with both kinds of token; how often, and with how many uploads at a time."""
+"""Who passes the door, in both modes, with both kinds of token; how often, and with how many requests at a time."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from gateway import routes
@@ -241,7 +241,7 @@ async def test_no_log_tells_whose_request_was_refused():
     assert "203.0.113" not in repr(logs)
 
 
-# How many uploads at a time
+# How many at a time
 
 
 @asynccontextmanager
@@ -261,7 +261,7 @@ async def eventually(door: Door, status: int, request: bytes) -> None:
 
 
 async def test_uploads_at_a_time_are_limited_by_person():
-    async with opened(uploads_per_person=1, same_process=True) as door:
+    async with opened(at_once_per_person=1, same_process=True) as door:
         mine = f"Authorization: Bearer {door.issuer.token()}"
         mine_too = f"Authorization: Bearer {door.google.token()}"
         other = f"Authorization: Bearer {door.issuer.token(sub='other@example.com')}"
@@ -276,7 +276,7 @@ async def test_uploads_at_a_time_are_limited_by_person():
 
 
 async def test_uploads_at_a_time_without_a_token_are_limited_by_address():
-    settings = {"uploads_per_person": 1, "people_per_address": 2, "trusted_proxies": "127.0.0.1/32"}
+    settings = {"at_once_per_person": 1, "people_per_address": 2, "trusted_proxies": "127.0.0.1/32"}
     async with opened(auth_mode="legacy", same_process=True, **settings) as door:
         here, elsewhere = "X-Forwarded-For: 203.0.113.1", "X-Forwarded-For: 203.0.113.2"
         async with uploading(door, here), uploading(door, here):
@@ -286,18 +286,56 @@ async def test_uploads_at_a_time_without_a_token_are_limited_by_address():
 
 
 async def test_uploads_at_a_time_are_limited_for_everybody_together():
-    settings = {"auth_mode": "legacy", "uploads_at_once": 2, "same_process": True}
+    settings = {"auth_mode": "legacy", "at_once": 2, "same_process": True}
     async with opened(**settings) as door, uploading(door), uploading(door):
         answer = await ask(door.port, post("/detect_leak", b"x"))
         assert (answer.status, answer.header("retry-after")) == (503, "5")
-        assert json.loads(answer.body)["detail"].startswith("Very many people are uploading right now.")
+        assert json.loads(answer.body)["detail"].startswith("Very many people are here right now.")
         assert refused(door, "uploads", "all") == 1
-        assert await statuses(door, get("/detect_leak/1"), login()) == [200, 200]
+        assert await statuses(door, get("/detect_leak/1"), login()) == [200, 503]
+
+
+async def test_slow_sign_ins_are_limited_like_uploads_and_block_no_poll():
+    settings = {"auth_mode": "legacy", "at_once_per_person": 1, "people_per_address": 1, "same_process": True}
+    async with opened(**settings) as door, connected(door.port) as connection:
+        await connection.send(b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+        assert (await connection.head()).status == 100
+        assert await statuses(door, login(), post("/update_profile", b"{}")) == [429, 429]
+        assert await statuses(door, get("/detect_leak/1")) == [200]
+
+
+async def test_answers_that_are_taken_slowly_are_limited_by_client():
+    taken = asyncio.Event()
+
+    async def service(scope: Scope, receive: Receive, send: Send) -> None:
+        await taken.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    app = Admitted(service, admission(at_once_per_person=1, people_per_address=2), "other", needs_token=False)
+
+    async def status(address: str) -> int:
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        await app(scope(address), never_called, send)
+        code: int = sent[0]["status"]
+        return code
+
+    slow = [asyncio.create_task(status("203.0.113.1")) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert await status("203.0.113.1") == 429
+    taken.set()
+    assert await status("203.0.113.2") == 200
+    assert await asyncio.gather(*slow) == [200, 200]
+    assert await status("203.0.113.1") == 200
 
 
 @pytest.mark.parametrize("same_process", [False, True], ids=["behind sockets", "in the same process"])
 async def test_an_upload_that_is_abandoned_gives_its_place_back(same_process: bool):
-    async with opened(auth_mode="legacy", uploads_at_once=1, same_process=same_process) as door:
+    async with opened(auth_mode="legacy", at_once=1, same_process=same_process) as door:
         async with uploading(door):
             assert await statuses(door, post("/detect_leak", b"x")) == [503]
         await eventually(door, 200, post("/detect_leak", b"x"))
@@ -316,7 +354,7 @@ async def test_an_upload_that_is_refused_gives_its_place_back(
     begun: bytes, status: int, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(routes, "IDLE_SECONDS", 0.1)
-    async with opened(auth_mode="legacy", uploads_at_once=1, max_upload_bytes=1000) as door:
+    async with opened(auth_mode="legacy", at_once=1, max_upload_bytes=1000) as door:
         for _ in range(3):
             assert await statuses(door, begun) == [status]
         assert await statuses(door, post("/detect_leak", b"x")) == [200]
@@ -329,13 +367,19 @@ async def test_an_upload_gives_its_place_back_when_the_service_fails_or_the_task
     async def failing(scope: Scope, receive: Receive, send: Send) -> None:
         raise ending
 
-    environment = {"auth_url": "http://a", "tasks_url": "http://t", "google_client_ids": ("x",)}
-    admission = Admission(GatewaySettings(uploads_at_once=1, **environment), Metrics())
-    app = Admitted(failing, admission, "submit", needs_token=False)
-    scope = {"type": "http", "client": ("203.0.113.1", 1), "headers": []}
+    app = Admitted(failing, admission(at_once=1), "submit", needs_token=False)
     for _ in range(3):
         with pytest.raises(ending):
-            await app(scope, never_called, never_called)
+            await app(scope("203.0.113.1", (b"content-length", b"5")), never_called, never_called)
+
+
+def admission(**settings: Any) -> Admission:
+    environment = {"auth_url": "http://a", "tasks_url": "http://t", "google_client_ids": ("x",)}
+    return Admission(GatewaySettings(**environment, **settings), Metrics())
+
+
+def scope(address: str, *headers: tuple[bytes, bytes]) -> Scope:
+    return {"type": "http", "method": "GET", "client": (address, 1), "headers": list(headers)}
 
 
 async def never_called(*_: object) -> Any:

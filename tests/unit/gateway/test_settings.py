@@ -49,7 +49,7 @@ def test_what_must_be_said_is_asked_for_by_its_name(environment: pytest.MonkeyPa
         ("LIMIT_POLL", "0/minute"),
         ("LIMIT_OTHER", "none"),
         ("PEOPLE_PER_ADDRESS", "0"),
-        ("UPLOADS_AT_ONCE", "0"),
+        ("AT_ONCE", "0"),
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
         ("TRUSTED_PROXIES", "10.0.0.0/8,proxy.example"),
     ],

@@ -1,16 +1,20 @@
-"""How many submissions may be under way at the same time: each holds a connection to a service, and its buffers."""
+"""How many requests may be under way at the same time: each holds a connection to a service, and its buffers.
+
+Without such a bound a client that sends a body slowly, or takes an answer slowly, could hold every connection to the
+services with a few hundred requests, and there would be none left for anybody else.
+"""
 
 from collections import Counter
 
 from services.chassis.problems import RETRY_AFTER_SECONDS, Problem, unavailable
 
 
-class Uploads:
-    """The places for submissions. ``most``: how many there are, for all clients together."""
+class Places:
+    """Places for requests. ``most``: how many there are, for all clients together."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._of_client: Counter[str] = Counter()  # only those with a submission under way
+        self._of_client: Counter[str] = Counter()  # only those with a request under way
 
     @property
     def taken(self) -> int:
@@ -25,11 +29,11 @@ class Uploads:
         if self._of_client[client] >= most:
             raise Problem(
                 429,
-                "Several of your uploads are still under way. Please try again when one of them has ended.",
+                "Too many of your requests are under way. Please try again when some of them have ended.",
                 {"Retry-After": str(RETRY_AFTER_SECONDS)},
             )
         if self.taken >= self._most:
-            raise unavailable("Very many people are uploading right now. Please try again in a few seconds.")
+            raise unavailable("Very many people are here right now. Please try again in a few seconds.")
         self._of_client[client] += 1
 
     def leave(self, client: str) -> None:
