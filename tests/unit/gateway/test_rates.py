@@ -1,7 +1,7 @@
 """A rate may be used at once, comes back evenly, and is counted for a bounded number of keys."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.rates import Rate, RateLimit
@@ -62,6 +62,7 @@ def test_keys_are_counted_apart():
     assert [limit.wait("a"), limit.wait("b"), limit.wait("a"), limit.wait("b")] == [0, 0, 60, 60]
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 50),
     st.sampled_from([1, 60, 3600]),
@@ -82,6 +83,7 @@ def test_in_no_period_more_than_twice_the_rate_is_let_through(count, seconds, vi
         assert sum(at <= other < at + seconds * SECOND for other in let_through) < 2 * count + 1
 
 
+@settings(deadline=None)
 @given(st.integers(1, 1000), st.sampled_from([1, 60, 3600, 86_400]), st.integers(1, 50))
 def test_whoever_waits_as_long_as_was_said_is_let_through_however_often_they_were_refused(count, seconds, refusals):
     clock = Clock()
