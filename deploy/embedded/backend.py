@@ -15,6 +15,8 @@ from deploy.embedded.issuer import CLIENT_ID, create_issuer, new_key
 from deploy.embedded.settings import EmbeddedSettings
 from gateway.app import Services
 from gateway.app import create_app as create_gateway
+from gateway.limits import BodyLimits, Limited
+from gateway.routes import IDLE_SECONDS, JSON_BYTES, JSON_SECONDS
 from gateway.settings import GatewaySettings
 from services.analysis.app import create_app as create_analysis
 from services.analysis.settings import AnalysisSettings
@@ -75,7 +77,8 @@ async def backend(settings: EmbeddedSettings, metrics: Metrics) -> AsyncIterator
         await stack.enter_async_context(running(create_analysis(analysis_settings, metrics, lambda: broker)))
         gateway = create_gateway(gateway_settings, metrics, Services(auth=auth, tasks=tasks))
         if not settings.google_client_ids:
-            gateway.mount("/dev", issuer)
+            body = BodyLimits(JSON_BYTES, IDLE_SECONDS, JSON_SECONDS)
+            gateway.mount("/dev", Limited(issuer, body))
         yield await stack.enter_async_context(running(gateway))
 
 

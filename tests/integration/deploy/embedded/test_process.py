@@ -12,6 +12,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -309,3 +311,11 @@ def test_nothing_of_the_inside_is_reached_from_outside(start: Start) -> None:
     for path in ("/internal/jobs/x/photos/y", "/tasks/", "/tasks/detect_leak/x", "/metrics", "/auth/v1/profile"):
         assert app.request("GET", path).status in (404, 405), path
     assert re.search(r"127\.0\.0\.1:\d+", app.request("GET", "/openapi.json").body.decode()) is None
+
+
+def test_nobody_fills_the_memory_through_the_development_issuer(start: Start) -> None:
+    process = start()
+    request = urllib.request.Request(f"{process.url}/dev/token", data=b'"' + b"x" * 100_000, method="POST")  # noqa: S310
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)  # noqa: S310
+    assert refused.value.code == 413
