@@ -47,8 +47,9 @@ class Admission:
         self._of_address = {kind: RateLimit(rate.times(people)) for kind, rate in rates.items() if rate is not None}
         self._of_person = {kind: RateLimit(rate) for kind, rate in rates.items() if rate is not None}
         self._addresses = Addresses(settings.trusted_proxies)
-        self._places = {"uploads": Places(settings.at_once), "downloads": Places(settings.at_once)}
-        self._places_of = {"person": settings.at_once_per_person, "address": settings.at_once_per_person * people}
+        self._places = {"uploads": Places(settings.uploads_at_once), "downloads": Places(settings.downloads_at_once)}
+        self._places_of_person = {"uploads": settings.uploads_per_person, "downloads": settings.downloads_per_person}
+        self._people_per_address = people
         self._refused = metrics.requests_refused
 
     def count_address(self, kind: Kind, scope: Scope) -> str:
@@ -75,10 +76,10 @@ class Admission:
         A request with a body takes one for uploads, any other one for downloads: slow uploads block no poll.
         """
         kind = "downloads" if declared_length(scope["headers"]) == 0 else "uploads"
-        by, name = ("address", address) if person is None else ("person", person)
+        by, name, people = ("address", address, self._people_per_address) if person is None else ("person", person, 1)
         places, client = self._places[kind], f"{by} {name}"
         try:
-            places.enter(client, self._places_of[by])
+            places.enter(client, self._places_of_person[kind] * people)
         except Problem as problem:
             self._refused.labels(kind, "all" if problem.status == 503 else by).inc()
             raise

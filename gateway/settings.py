@@ -51,7 +51,11 @@ class GatewaySettings(ServiceSettings):
         Rate(600, 60), description="questions of a person whether jobs are done; `off` for no limit"
     )
     limit_other: Limit = Field(Rate(120, 60), description="any other requests of a person; `off` for no limit")
-    at_once_per_person: int = Field(
-        16, ge=1, description="requests of a person under way at a time: so many with a body, and so many without one"
+    uploads_per_person: int = Field(
+        8, ge=1, description="requests of a person with a body (submissions, above all) that may be under way at a time"
     )
-    at_once: int = Field(512, ge=1, description="the same for everybody together, in each gateway process")
+    uploads_at_once: int = Field(512, ge=1, description="the same for everybody together, in each gateway process")
+    downloads_per_person: int = Field(
+        32, ge=1, description="requests of a person without a body (polls, photos) that may be under way at a time"
+    )
+    downloads_at_once: int = Field(512, ge=1, description="the same for everybody together, in each gateway process")

@@ -261,7 +261,7 @@ async def eventually(door: Door, status: int, request: bytes) -> None:
 
 
 async def test_uploads_at_a_time_are_limited_by_person():
-    async with opened(at_once_per_person=1, same_process=True) as door:
+    async with opened(uploads_per_person=1, same_process=True) as door:
         mine = f"Authorization: Bearer {door.issuer.token()}"
         mine_too = f"Authorization: Bearer {door.google.token()}"
         other = f"Authorization: Bearer {door.issuer.token(sub='other@example.com')}"
@@ -276,7 +276,7 @@ async def test_uploads_at_a_time_are_limited_by_person():
 
 
 async def test_uploads_at_a_time_without_a_token_are_limited_by_address():
-    settings = {"at_once_per_person": 1, "people_per_address": 2, "trusted_proxies": "127.0.0.1/32"}
+    settings = {"uploads_per_person": 1, "people_per_address": 2, "trusted_proxies": "127.0.0.1/32"}
     async with opened(auth_mode="legacy", same_process=True, **settings) as door:
         here, elsewhere = "X-Forwarded-For: 203.0.113.1", "X-Forwarded-For: 203.0.113.2"
         async with uploading(door, here), uploading(door, here):
@@ -286,7 +286,7 @@ async def test_uploads_at_a_time_without_a_token_are_limited_by_address():
 
 
 async def test_uploads_at_a_time_are_limited_for_everybody_together():
-    settings = {"auth_mode": "legacy", "at_once": 2, "same_process": True}
+    settings = {"auth_mode": "legacy", "uploads_at_once": 2, "same_process": True}
     async with opened(**settings) as door, uploading(door), uploading(door):
         answer = await ask(door.port, post("/detect_leak", b"x"))
         assert (answer.status, answer.header("retry-after")) == (503, "5")
@@ -296,7 +296,7 @@ async def test_uploads_at_a_time_are_limited_for_everybody_together():
 
 
 async def test_slow_sign_ins_are_limited_like_uploads_and_block_no_poll():
-    settings = {"auth_mode": "legacy", "at_once_per_person": 1, "people_per_address": 1, "same_process": True}
+    settings = {"auth_mode": "legacy", "uploads_per_person": 1, "people_per_address": 1, "same_process": True}
     async with opened(**settings) as door, connected(door.port) as connection:
         await connection.send(b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
         assert (await connection.head()).status == 100
@@ -312,7 +312,7 @@ async def test_answers_that_are_taken_slowly_are_limited_by_client():
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    app = Admitted(service, admission(at_once_per_person=1, people_per_address=2), "other", needs_token=False)
+    app = Admitted(service, admission(downloads_per_person=1, people_per_address=2), "other", needs_token=False)
 
     async def status(address: str) -> int:
         sent: list[Message] = []
@@ -335,7 +335,7 @@ async def test_answers_that_are_taken_slowly_are_limited_by_client():
 
 @pytest.mark.parametrize("same_process", [False, True], ids=["behind sockets", "in the same process"])
 async def test_an_upload_that_is_abandoned_gives_its_place_back(same_process: bool):
-    async with opened(auth_mode="legacy", at_once=1, same_process=same_process) as door:
+    async with opened(auth_mode="legacy", uploads_at_once=1, same_process=same_process) as door:
         async with uploading(door):
             assert await statuses(door, post("/detect_leak", b"x")) == [503]
         await eventually(door, 200, post("/detect_leak", b"x"))
@@ -354,7 +354,7 @@ async def test_an_upload_that_is_refused_gives_its_place_back(
     begun: bytes, status: int, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(routes, "IDLE_SECONDS", 0.1)
-    async with opened(auth_mode="legacy", at_once=1, max_upload_bytes=1000) as door:
+    async with opened(auth_mode="legacy", uploads_at_once=1, max_upload_bytes=1000) as door:
         for _ in range(3):
             assert await statuses(door, begun) == [status]
         assert await statuses(door, post("/detect_leak", b"x")) == [200]
@@ -367,7 +367,7 @@ async def test_an_upload_gives_its_place_back_when_the_service_fails_or_the_task
     async def failing(scope: Scope, receive: Receive, send: Send) -> None:
         raise ending
 
-    app = Admitted(failing, admission(at_once=1), "submit", needs_token=False)
+    app = Admitted(failing, admission(uploads_at_once=1), "submit", needs_token=False)
     for _ in range(3):
         with pytest.raises(ending):
             await app(scope("203.0.113.1", (b"content-length", b"5")), never_called, never_called)
