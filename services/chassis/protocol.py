@@ -5,8 +5,7 @@ requests that were sent without waiting for answers, what comes of a body after 
 a bound, or waits for them without an end.
 
 Its parser also takes requests that another server, in front of this one or behind it, may read in another way: an odd
-version, no host or two, a transfer coding beside ``chunked``. Nobody who is honest sends them; they are refused. What
-is refused here is told in the same form as every other error.
+version, no host or two, a transfer coding beside ``chunked``. Nobody who is honest sends them; they are refused.
 """
 
 import asyncio
@@ -31,7 +30,7 @@ class ImproperError(Exception):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Refuses, with 400 or by closing the connection, what has no bound or more than one meaning; drops trailers."""
+    """Refuses what has no bound or more than one meaning, with 400, 408 or 431 or by closing; drops trailers."""
 
     _unusable = 0  # bytes since the parser last had something for the app
     _usable = False
@@ -89,6 +88,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.cycle.response_complete and self.cycle.more_body and not self.transport.is_closing():
             self._rest = self.loop.call_later(REST_SECONDS, self.transport.close)
 
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are for operators
+        """What uvicorn calls when bytes are no HTTP."""
+        self._refuse(400, "This is no request that we understand.")
+
     def _refuse_ambiguous_head(self) -> None:
         version = self.parser.get_http_version()
         hosts = sum(name == b"host" for name, _ in self.headers)
@@ -115,18 +118,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self._rest.cancel()
             self._rest = None
 
-    def send_400_response(self, msg: str) -> None:
-        """What uvicorn calls when bytes are no HTTP."""
-        self._refuse(400, msg)
-
     def _refuse(self, status: int, reason: str) -> None:
-        """Answer what is no proper request with a problem document, and close the connection.
+        """Answer with a problem like any other, and close the connection.
 
         While an answer to an earlier request is due, only the closing is left: what we say would be taken for it.
         """
         cycle = self.cycle
-        awaited = cycle is not None and not cycle.response_complete
-        if not self.transport.is_closing() and not (awaited and (cycle.response_started or not cycle.more_body)):
+        due = cycle is not None and not cycle.response_complete
+        if not self.transport.is_closing() and not (due and (cycle.response_started or not cycle.more_body)):
             with correlated(None) as trace_id:
                 log.info("refused what is no proper request", status=status, reason=reason)
                 headers = {"X-Correlation-Id": trace_id, "X-Content-Type-Options": "nosniff", "Connection": "close"}
