@@ -31,7 +31,9 @@ Routes with a lock need `Authorization: Bearer <token>`: the `access_token` of t
 _OWN = {
     "400": ("The request cannot be understood", ()),
     "405": ("The path knows no such method", ("Allow",)),
+    "408": ("The request came too slowly", ()),
     "429": ("Too many requests by one person, or from one address", ("Retry-After",)),
+    "431": ("The head of the request is too large", ()),
     "500": ("Something went wrong on our side", ()),
 }
 # What it may answer in a service's place.
@@ -40,7 +42,7 @@ _ANY = _OWN | {
     "503": ("A service is briefly unavailable", ("Retry-After",)),
     "504": ("A service took too long to answer", ()),
 }
-_WITH_BODY = {"408": ("The body came too slowly", ()), "413": ("The body is too large", ())}
+_WITH_BODY = {"413": ("The body is too large", ())}
 _WITH_TOKEN = {"401": ("No good token", ("WWW-Authenticate",))}
 _WITH_ID = {"404": ("There is no such thing", ())}
 _HEADERS = {

@@ -95,7 +95,7 @@ def test_a_token_is_asked_for_where_the_gateway_asks_for_one(merged: dict[str, A
 def test_every_error_is_a_problem_document(merged: dict[str, Any]):
     for path, item in merged["paths"].items():
         for operation in item.values():
-            assert {"400", "405", "429", "500"} <= set(operation["responses"])
+            assert {"400", "405", "408", "429", "431", "500"} <= set(operation["responses"])
             for status, response in operation["responses"].items():
                 if status >= "400":
                     assert list(response["content"]) == ["application/problem+json"], (path, status)
@@ -106,9 +106,9 @@ def test_what_the_gateway_answers_itself_is_documented_where_it_can(merged: dict
     for route in PUBLIC_ROUTES:
         for path in route.paths:
             responses = merged["paths"][path][route.method.lower()]["responses"]
-            assert {"400", "405", "429", "500", "502", "503", "504"} <= set(responses), path
+            assert {"400", "405", "408", "429", "431", "500", "502", "503", "504"} <= set(responses), path
             if route.method == "POST":
-                assert {"408", "413"} <= set(responses), path
+                assert "413" in responses, path
             if "{" in path:
                 assert "404" in responses, path
 
