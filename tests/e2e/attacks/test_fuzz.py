@@ -4,7 +4,7 @@ from tests.e2e.conftest import Backend
 from tests.fuzz import existing, fuzz
 
 SEED = 20_261
-EXAMPLES = 8  # per operation and phase
+EXAMPLES = 5  # per operation and phase
 
 
 def test_nothing_is_answered_that_the_document_does_not_say(backend: Backend, photo: bytes) -> None:
@@ -13,4 +13,4 @@ def test_nothing_is_answered_that_the_document_does_not_say(backend: Backend, ph
     known = existing(app, backend.issuer.token(app.uid), photo)
     outcome = fuzz(backend.url, known, seed=SEED, examples=EXAMPLES)
     assert outcome.clean, outcome.text[-15_000:]
-    assert outcome.cases > 500
+    assert outcome.cases > 400
