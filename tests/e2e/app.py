@@ -31,19 +31,22 @@ class Answer:
 
 @dataclass
 class App:
-    """One phone. ``bearer`` is sent as newer builds send it; the published build sends none."""
+    """One phone. ``bearer`` is sent as newer builds send it; the published build sends none.
+
+    ``headers`` are more of them, for somebody who only claims to be a phone.
+    """
 
     url: str
     uid: str
     bearer: str | None = None
     prefixed: bool = True
-    connections: list[HTTPConnection] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
 
     def request(self, method: str, path: str, body: bytes | None = None, content_type: str | None = None) -> Answer:
         """One request on a connection of its own."""
         parts = urlsplit(self.url)
         connection = HTTPConnection(parts.hostname or "", parts.port, timeout=20)
-        headers = {"user-agent": "Dart/3.5 (dart:io)", "accept-encoding": "gzip"}
+        headers = {"user-agent": "Dart/3.5 (dart:io)", "accept-encoding": "gzip", **self.headers}
         if content_type:
             headers["content-type"] = content_type
         if self.bearer:

@@ -14,7 +14,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -148,9 +148,9 @@ def backend(
 
 
 class Embedded:
-    """The embedded backend in a process of its own, started on entering."""
+    """The embedded backend in a process of its own, started on entering. ``settings`` come on top of the usual ones."""
 
-    def __init__(self, mode: AuthMode, issuer: Issuer, data: Path) -> None:
+    def __init__(self, mode: AuthMode, issuer: Issuer, data: Path, settings: Mapping[str, str] | None = None) -> None:
         self._port = _free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._data = data
@@ -165,6 +165,7 @@ class Embedded:
             "LOG_LEVEL": "info",
             "LOG_FORMAT": "json",
             **NO_RATE_LIMITS,
+            **(settings or {}),
         }
 
     def __enter__(self) -> "Embedded":
@@ -263,6 +264,7 @@ class Compose:
             **self.secrets,
             "GOOGLE_CLIENT_IDS": CLIENT_ID,
             "PORT": str(port),
+            **NO_RATE_LIMITS,
         }
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -306,11 +308,11 @@ class Compose:
             raise AssertionError(f"docker compose up:\n{done.stderr[-3000:]}\n{logs[-8000:]}")
         wait_until_ready(self.url)
 
-    def set_keys(self, keys: str, backend: Backend) -> None:
-        """Restart auth, and nothing else, with other ACCESS_TOKEN_KEYS."""
-        self.environment["ACCESS_TOKEN_KEYS"] = keys
-        self.run("up", "--detach", "--wait", "--no-deps", "--no-build", "auth")
-        wait_until_ready(backend.url)
+    def restart_with(self, service: str, **settings: str) -> None:
+        """Restart one service, and nothing else, with other settings; its dependents keep running."""
+        self.environment.update(settings)
+        self.run("up", "--detach", "--wait", "--no-deps", "--no-build", service)
+        wait_until_ready(self.url)
 
     def logs(self) -> list[str]:
         """Every line that our four services have written."""

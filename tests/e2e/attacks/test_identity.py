@@ -309,14 +309,14 @@ def test_a_key_is_rotated_while_the_rest_runs_and_nobody_notices(
     phone = threading.Thread(target=go_on_asking)
     phone.start()
     try:
-        stack.set_keys(f"{first},{second}", backend)
-        stack.set_keys(f"{second},{first}", backend)
+        stack.restart_with("auth", ACCESS_TOKEN_KEYS=f"{first},{second}")
+        stack.restart_with("auth", ACCESS_TOKEN_KEYS=f"{second},{first}")
         after = App(backend.url, uid, bearer=before.login(backend.issuer.token(uid)).json()["access_token"])
         assert jwt.get_unverified_header(after.bearer or "")["kid"] == AccessIssuer(b"n" * 32).key_id
         assert after.request("GET", f"/v1/tasks/{victim.task_id}").status == 200
     finally:
         over.set()
         phone.join()
-        stack.set_keys(first, backend)
+        stack.restart_with("auth", ACCESS_TOKEN_KEYS=first)
     assert asked > 20
     assert not refusals

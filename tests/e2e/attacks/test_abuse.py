@@ -1,0 +1,108 @@
+"""Clients that ask too often, or hold on to too much: they are told to wait, and nobody else is."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.app import BOUNDARY, Answer, App, task
+from tests.e2e.conftest import Backend, Compose, Embedded
+from tests.e2e.issuer import Issuer
+
+LIMITS = {
+    "LIMIT_LOGIN": "3/hour",
+    "LIMIT_SUBMIT": "4/hour",
+    "LIMIT_POLL": "60/hour",
+    "LIMIT_OTHER": "10/hour",
+    "PEOPLE_PER_ADDRESS": "5",
+    "UPLOADS_PER_PERSON": "2",
+}
+USUAL = {**dict.fromkeys(LIMITS, "off"), "PEOPLE_PER_ADDRESS": "10", "UPLOADS_PER_PERSON": "1000"}
+
+
+@pytest.fixture
+def limited(backend: Backend, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """The system with low limits of which nothing has been used: counts do not survive a restart of the gateway."""
+    if isinstance(backend.inside, Compose):
+        backend.inside.restart_with("gateway", **LIMITS)
+        try:
+            yield backend
+        finally:
+            backend.inside.restart_with("gateway", **USUAL)
+    else:
+        with Embedded(backend.mode, issuer, tmp_path_factory.mktemp("limited"), LIMITS) as running:
+            yield Backend(running.url, backend.way, backend.mode, issuer, running)
+
+
+def _person(limited: Backend, name: str) -> App:
+    """Somebody who is signed in by a Google token alone: a sign-in would count."""
+    uid = f"{name}@example.com"
+    return App(limited.url, uid, bearer=limited.issuer.token(uid))
+
+
+def _is_told_to_wait(answer: Answer) -> None:
+    assert answer.status == 429, answer.body
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert 0 < int(answer.headers["retry-after"]) <= 3600
+    assert isinstance(answer.json()["detail"], str)
+
+
+def test_whoever_asks_too_often_is_told_to_wait_and_nobody_else(limited: Backend) -> None:
+    _sign_ins(limited)
+    _submissions(limited)
+    _questions(limited)
+    asyncio.run(_uploads_at_a_time(limited))
+
+
+def _sign_ins(limited: Backend) -> None:
+    """By address, whoever is named, whether the token is good or not, and whatever a header says of the address."""
+    guesses = [App(limited.url, f"guess-{number}@example.com") for number in range(15)]
+    assert {guess.login("no.good.token").status for guess in guesses} == {401}
+    _is_told_to_wait(guesses[0].login("no.good.token"))
+    _is_told_to_wait(guesses[1].login(limited.issuer.token(guesses[1].uid)))
+    for name in ("X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Client-IP", "True-Client-IP"):
+        app = App(limited.url, "elsewhere@example.com", headers={name: "192.0.2.7"})
+        _is_told_to_wait(app.login("no.good.token"))
+
+
+def _submissions(limited: Backend) -> None:
+    """By person: another one at the same address is served."""
+    greedy, modest = _person(limited, "greedy"), _person(limited, "modest")
+    assert [greedy.submit(task(), []).status for _ in range(4)] == [200] * 4
+    _is_told_to_wait(greedy.submit(task(), []))
+    assert modest.submit(task(), []).status == 200
+
+
+def _questions(limited: Backend) -> None:
+    """Polling has room for a phone that asks every two seconds; other questions have less."""
+    phone = _person(limited, "phone")
+    job_id = phone.submit(task(), []).json()["jobId"]
+    assert {phone.poll(job_id).status for _ in range(30)} == {200}
+    path = f"/v1/tasks?userID={phone.uid}"
+    assert {phone.request("GET", path).status for _ in range(10)} == {200}
+    _is_told_to_wait(phone.request("GET", path))
+    assert phone.poll(job_id).status == 200
+
+
+async def _uploads_at_a_time(limited: Backend) -> None:
+    """Two that never end keep a third one out, and not for longer than they last."""
+    slow = _person(limited, "slow")
+    head = (
+        "POST /leakage/detect_leak HTTP/1.1\r\nHost: door.example\r\n"
+        f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: 100000\r\n"
+        f"Authorization: Bearer {slow.bearer}\r\n\r\n--{BOUNDARY}\r\n"
+    )
+    held = [await asyncio.open_connection("127.0.0.1", limited.port) for _ in range(2)]
+    for _, writer in held:
+        writer.write(head.encode())
+        await writer.drain()
+    await asyncio.sleep(1)
+    _is_told_to_wait(await asyncio.to_thread(slow.submit, task(), []))
+    assert (await asyncio.to_thread(_person(limited, "other").submit, task(), [])).status == 200
+    for _, writer in held:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+    await asyncio.sleep(1)
+    assert (await asyncio.to_thread(slow.submit, task(), [])).status == 200
