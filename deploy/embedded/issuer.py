@@ -1,12 +1,14 @@
 """Sign-in for development: an issuer of tokens shaped like Google's, signed with a key of its own.
 
 The rest of the system checks them exactly as it checks Google's; only the certificates' URL and the client id differ.
-Since it signs for any address, it answers only callers on this machine.
+Since it signs for any address, it answers only callers on this machine who know that they talk to it: a page in a
+browser here, whose name was made to lead to this machine, still asks under that name.
 """
 
 import json
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -42,6 +44,15 @@ def new_key() -> bytes:
     )
 
 
+def _asks_this_machine(request: Request) -> bool:
+    """Whether the client calls us by a name of this machine: a page on the internet can give its own name our address."""
+    try:
+        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    except ValueError:
+        return False
+    return is_loopback(host) or host in ("0.0.0.0", "::")  # noqa: S104 - what HOST may be, and so what our hint says
+
+
 def create_issuer(pem: bytes) -> FastAPI:
     """``POST /token`` signs, ``GET /certs`` publishes the key."""
     key = serialization.load_pem_private_key(pem, password=None)
@@ -57,7 +68,7 @@ def create_issuer(pem: bytes) -> FastAPI:
 
     @app.post("/token")
     async def token(request: Request, body: TokenRequest) -> TokenAnswer:
-        if request.client is None or not is_loopback(request.client.host):
+        if request.client is None or not is_loopback(request.client.host) or not _asks_this_machine(request):
             raise Problem(403, "Development tokens are signed for callers on the backend's own machine only.")
         present = int(time.time())
         claims = {

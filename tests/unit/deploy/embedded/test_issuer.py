@@ -12,7 +12,13 @@ from tests.tokens import Published
 KEY = new_key()
 
 
-async def ask(method: str, path: str, body: object = None, client: tuple[str, int] | None = ("127.0.0.1", 1)) -> Any:
+async def ask(
+    method: str,
+    path: str,
+    body: object = None,
+    client: tuple[str, int] | None = ("127.0.0.1", 1),
+    host: str = "127.0.0.1:8000",
+) -> Any:
     """One request straight to the ASGI app; (status, JSON)."""
     sent: list[dict[str, Any]] = []
     scope = {
@@ -22,7 +28,11 @@ async def ask(method: str, path: str, body: object = None, client: tuple[str, in
         "raw_path": path.encode(),
         "query_string": b"",
         "root_path": "",
-        "headers": [(b"content-type", b"application/json"), (b"x-forwarded-for", b"127.0.0.1")],
+        "headers": [
+            (b"host", host.encode()),
+            (b"content-type", b"application/json"),
+            (b"x-forwarded-for", b"127.0.0.1"),
+        ],
         "client": client,
     }
 
@@ -62,6 +72,18 @@ async def test_callers_from_elsewhere_get_no_token_whatever_they_claim(client: A
 @pytest.mark.parametrize("client", [("127.0.0.1", 1), ("127.1.2.3", 1), ("::1", 1)])
 async def test_callers_on_this_machine_get_one(client: Any) -> None:
     assert (await ask("POST", "/token", {"email": "me@example.com"}, client))[0] == 200
+
+
+@pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:8000", "LOCALHOST", "0.0.0.0:8000"])
+async def test_callers_who_know_that_they_ask_this_machine_get_one(host: str) -> None:
+    assert (await ask("POST", "/token", {"email": "me@example.com"}, host=host))[0] == 200
+
+
+@pytest.mark.parametrize("host", ["rebound.example.com:8000", "127.0.0.1.example.com", "[", "", "192.168.1.5:8000"])
+async def test_a_page_whose_name_was_made_to_lead_here_gets_none(host: str) -> None:
+    status, answer = await ask("POST", "/token", {"email": "me@example.com"}, host=host)
+    assert status == 403
+    assert "id_token" not in answer
 
 
 @pytest.mark.parametrize("body", [None, {}, {"email": "no address"}, {"email": "@" * 255}, {"email": 5}, []])
