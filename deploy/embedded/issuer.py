@@ -45,7 +45,7 @@ def new_key() -> bytes:
 
 
 def _asks_this_machine(request: Request) -> bool:
-    """Whether the client calls us by a name of this machine: a page on the internet can give its own name our address."""
+    """Whether the client calls us by a name of this machine: a page can give its own name our address."""
     try:
         host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
     except ValueError:
