@@ -7,6 +7,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -306,6 +307,9 @@ def test_a_key_is_rotated_while_the_rest_runs_and_nobody_notices(
                 refusals.append(status)
             time.sleep(0.05)
 
+    with ThreadPoolExecutor(16) as pool:  # so that every replica has seen the keys: one that has not needs auth
+        warm = pool.map(lambda _: before.request("GET", f"/v1/tasks/{victim.task_id}").status, range(64))
+        assert set(warm) == {200}
     phone = threading.Thread(target=go_on_asking)
     phone.start()
     try:
