@@ -3,14 +3,14 @@
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.app import App, task
-from tests.e2e.conftest import ROOT, Backend, Compose, wait_until_ready
+from tests.e2e.conftest import PROJECT, ROOT, Backend, Compose, wait_until_ready
 
 Pair = list[tuple[str, bytes]]
 
@@ -20,12 +20,12 @@ pytestmark = [
 ]
 
 
-def make(compose: Compose, target: str, **values: str) -> subprocess.CompletedProcess[str]:
+def make(environment: Mapping[str, str], target: str, **values: str) -> subprocess.CompletedProcess[str]:
     """``make`` as the runbook says it, on the stack under test."""
     return subprocess.run(  # noqa: S603
         ["make", "--silent", target, *(f"{name}={value}" for name, value in values.items())],  # noqa: S607
         cwd=ROOT,
-        env=compose.environment,
+        env=environment,
         capture_output=True,
         text=True,
         timeout=600,
@@ -69,21 +69,21 @@ def test_a_restored_system_serves_every_job_that_was_done(
     waiting = app.submit(task(), pair).json()["jobId"]
 
     with submitting(backend.phone(), pair) as others:
-        made = make(compose, "backup", TO=str(tmp_path / "backup"))
+        made = make(compose.environment, "backup", TO=str(tmp_path / "backup"))
     assert made.returncode == 0, made.stdout + made.stderr
     assert others, "nobody submitted during the backup"
     assert {entry.stat().st_mode & 0o077 for entry in (tmp_path / "backup").iterdir()} == {0}
-    again = make(compose, "backup", TO=str(tmp_path / "backup"))
+    again = make(compose.environment, "backup", TO=str(tmp_path / "backup"))
     assert again.returncode != 0
     assert "exists already" in again.stderr
 
-    refused = make(compose, "restore", FROM=str(tmp_path / "backup"))
+    refused = make(compose.environment, "restore", FROM=str(tmp_path / "backup"))
     assert refused.returncode != 0
     assert "OVERWRITE=1" in refused.stderr
     assert app.poll(done[0]).body == answers[done[0]], "a refusal must change nothing"
 
     compose.run("down", "--volumes", "--timeout", "10")
-    restored = make(compose, "restore", FROM=str(tmp_path / "backup"))
+    restored = make(compose.environment, "restore", FROM=str(tmp_path / "backup"))
     assert restored.returncode == 0, restored.stdout + restored.stderr
     wait_until_ready(backend.url)
     assert {job: app.poll(job).body for job in done} == answers
@@ -97,33 +97,36 @@ def test_a_restored_system_serves_every_job_that_was_done(
     # A system that has gone on since is put back to what it was.
     later = app.submit(task(), pair).json()["jobId"]
     assert app.wait(later, seconds=120)["status"] == "done"
-    over = make(compose, "restore", FROM=str(tmp_path / "backup"), OVERWRITE="1")
+    over = make(compose.environment, "restore", FROM=str(tmp_path / "backup"), OVERWRITE="1")
     assert over.returncode == 0, over.stdout + over.stderr
     wait_until_ready(backend.url)
     assert app.poll(later).status == 404
     assert {job: app.poll(job).body for job in done} == answers
 
 
-def test_a_backup_of_a_system_that_is_down_leaves_nothing_that_could_be_taken_for_one(
+def test_a_backup_that_fails_leaves_nothing_that_could_be_taken_for_one(
     backend: Backend, compose: Compose, tmp_path: Path
 ) -> None:
-    compose.run("stop", "--timeout", "10", "mongo")
-    try:
-        made = make(compose, "backup", TO=str(tmp_path / "backup"))
-        assert made.returncode != 0
-        assert not (tmp_path / "backup").exists()
-    finally:
-        compose.up(backend.mode, backend.issuer)
-        wait_until_ready(backend.url)
+    target = tmp_path / "backup"
+    elsewhere = {**compose.environment, "COMPOSE_PROJECT_NAME": f"{PROJECT}-not-started"}
+    no_records = make(elsewhere, "backup", TO=str(target))
+    assert no_records.returncode != 0
+    late = {**compose.environment, "PATH": f"{tmp_path}:{compose.environment['PATH']}"}
+    (tmp_path / "date").write_text("#!/bin/sh\necho 0\n")  # as if the records had been read very long ago
+    (tmp_path / "date").chmod(0o700)
+    no_photos = make(late, "backup", TO=str(target))
+    assert no_photos.returncode != 0
+    assert "PHOTO_GRACE_SECONDS" in no_photos.stderr
+    assert not target.exists()
 
 
 def test_a_damaged_backup_is_refused_before_anything_is_changed(
     backend: Backend, compose: Compose, tmp_path: Path
 ) -> None:
-    made = make(compose, "backup", TO=str(tmp_path / "backup"))
+    made = make(compose.environment, "backup", TO=str(tmp_path / "backup"))
     assert made.returncode == 0, made.stdout + made.stderr
     photos = tmp_path / "backup" / "photos.bson"
     os.truncate(photos, photos.stat().st_size - 1)
-    refused = make(compose, "restore", FROM=str(tmp_path / "backup"), OVERWRITE="1")
+    refused = make(compose.environment, "restore", FROM=str(tmp_path / "backup"), OVERWRITE="1")
     assert refused.returncode != 0
     wait_until_ready(backend.url)
