@@ -3,9 +3,9 @@
 import typer
 
 from services.auth.app import MIGRATIONS, SERVICE, create_app
-from services.auth.models import outbox, sign_outs
+from services.auth.models import outbox
 from services.auth.settings import AuthSettings
-from services.auth.store import UserStore
+from services.auth.store import announce_profiles
 from services.chassis.access import warn_of_legacy
 from services.chassis.command_line import Commands, command_line
 from services.chassis.database import Database
@@ -17,7 +17,6 @@ from services.chassis.outbox import Outbox
 from services.chassis.serving import Stop, bind, run
 from services.chassis.serving import serve as serve_app
 from services.chassis.settings import load
-from services.chassis.signouts import SignOuts
 
 
 async def _serve(stop: Stop) -> None:
@@ -42,12 +41,10 @@ def _announce_profiles() -> None:
 
     async def main(_: Stop) -> None:
         nonlocal announced
-        settings = load(AuthSettings)
-        database = Database(settings.sql_url)
+        database = Database(load(AuthSettings).sql_url)
         try:
             await database.start()
-            signed_out = SignOuts(database, sign_outs, settings.service_token.get_secret_value())
-            announced = await UserStore(database, Outbox(outbox), signed_out).announce_profiles()
+            announced = await announce_profiles(database, Outbox(outbox))
         finally:
             await database.close()
 

@@ -74,22 +74,6 @@ class UserStore:
         self._outbox.poke()
         return True
 
-    async def announce_profiles(self) -> int:
-        """Tell again of every profile that was ever changed, for readers that may have missed it; how many."""
-        announced, last = 0, ""
-        while True:
-            page = sa.select(users).where(users.c.userID > last, users.c.profileVersion > 0).order_by(users.c.userID)
-            async with self._database.write() as connection:
-                rows = [row._asdict() for row in await connection.execute(page.limit(PAGE))]
-                events = [
-                    ProfileUpdated(user_id=row["userID"], version=row["profileVersion"], household=household(row))
-                    for row in rows
-                ]
-                await self._outbox.add(connection, *events)
-            if not rows:
-                return announced
-            announced, last = announced + len(rows), rows[-1]["userID"]
-
     async def sign_out(self, identity: Identity) -> None:
         """Refuse every token of the person that was issued in this second or before, and tell so."""
         async with self._database.write() as connection:
@@ -117,3 +101,20 @@ class UserStore:
                     connection, AccountDeleted(user_id=user_id, deleted_at=deleted_at, profile_version=version or 0)
                 )
         self._outbox.poke()
+
+
+async def announce_profiles(database: Database, outbox: Outbox) -> int:
+    """Tell again of every profile that was ever changed, for readers that may have missed it; how many."""
+    announced, last = 0, ""
+    while True:
+        page = sa.select(users).where(users.c.userID > last, users.c.profileVersion > 0).order_by(users.c.userID)
+        async with database.write() as connection:
+            rows = [row._asdict() for row in await connection.execute(page.limit(PAGE))]
+            events = [
+                ProfileUpdated(user_id=row["userID"], version=row["profileVersion"], household=household(row))
+                for row in rows
+            ]
+            await outbox.add(connection, *events)
+        if not rows:
+            return announced
+        announced, last = announced + len(rows), rows[-1]["userID"]

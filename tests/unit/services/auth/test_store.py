@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from contracts.public import ProfileUpdate
 from services.auth.models import metadata, outbox, sign_outs, users
 from services.auth.profiles import changes, household, profile
-from services.auth.store import UserStore
+from services.auth.store import UserStore, announce_profiles
 from services.chassis.database import Database
 from services.chassis.outbox import Outbox
 from services.chassis.signouts import SignOuts
@@ -89,7 +89,7 @@ async def test_every_profile_that_was_ever_changed_is_announced_again(
     async with database.write() as connection:
         await connection.execute(sa.delete(outbox))
 
-    assert await store.announce_profiles() == 5
+    assert await announce_profiles(database, Outbox(outbox)) == 5
     async with database.read() as connection:
         envelopes = (await connection.scalars(sa.select(outbox.c.envelope).order_by(outbox.c.id))).all()
     await database.close()
