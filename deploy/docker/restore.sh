@@ -26,6 +26,7 @@ docker compose run --rm --no-deps -T tasks python -m services.tasks photos impor
 database=$(docker compose exec -T mysql printenv MYSQL_DATABASE)
 query -e "DROP DATABASE IF EXISTS \`$database\`; CREATE DATABASE \`$database\` CHARACTER SET utf8mb4"
 query "$database" < "$from/records.sql"
+docker compose run --rm --no-deps -T tasks python -m services.tasks photos remove-orphans
 
 # Events of another time must not meet these records: a profile that is newer than its owner's record would outdo all
 # that come after. What was on its way at the time of the backup is announced again: jobs by the sweeper, profiles here.

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
 import typer
@@ -10,19 +11,23 @@ import typer
 from contracts.topology import TASKS_ACCOUNTS, TASKS_PROFILES, TASKS_RESULTS
 from services.chassis.access import warn_of_legacy
 from services.chassis.command_line import Commands, command_line
+from services.chassis.database import Database
 from services.chassis.logs import configure_logs
 from services.chassis.messaging.broker import Broker
 from services.chassis.messaging.rabbitmq import RabbitBroker
 from services.chassis.metrics import Metrics, served
 from services.chassis.migrations import migrate_alone
+from services.chassis.outbox import Outbox
 from services.chassis.serving import Stop, bind, run
 from services.chassis.serving import serve as serve_app
 from services.chassis.settings import load
 from services.tasks.app import MIGRATIONS, SERVICE, create_app
-from services.tasks.photos.archive import ArchiveError, Copied, export_photos, import_photos
+from services.tasks.models import outbox
+from services.tasks.photos.archive import ArchiveError, Copied, export_photos, import_photos, remove_orphans
 from services.tasks.photos.gridfs import GridFSPhotos
 from services.tasks.photos.store import PhotoStoreError
 from services.tasks.settings import TasksSettings
+from services.tasks.store import TaskStore
 
 
 async def _serve(stop: Stop) -> None:
@@ -72,6 +77,28 @@ def _photos() -> typer.Typer:
         """Read photos from standard input into an empty database."""
         _copy(lambda store: import_photos(store, sys.stdin.buffer, overwrite=overwrite))
 
+    @app.command("remove-orphans")
+    def remove_orphans_() -> None:
+        """Remove photos that no record refers to, however old: the sweeper looks back a few days only."""
+        removed: int | None = None
+
+        async def main(_: Stop) -> None:
+            nonlocal removed
+            settings = load(TasksSettings)
+            database, store = Database(settings.sql_url), GridFSPhotos(settings.mongo_url)
+            try:
+                await database.start()
+                end = datetime.now(UTC) - timedelta(seconds=settings.photo_grace_seconds)
+                removed = await remove_orphans(store, TaskStore(database, Outbox(outbox)), end)
+            finally:
+                await store.close()
+                await database.close()
+
+        _run(main)
+        if removed is None:
+            _fail("Interrupted.")
+        typer.echo(f"{removed} photos that no record refers to were removed.", err=True)
+
     return app
 
 
@@ -86,14 +113,18 @@ def _copy(copy: Callable[[GridFSPhotos], Awaitable[Copied]]) -> None:
         finally:
             await store.close()
 
-    try:
-        run(main)
-    except (ArchiveError, PhotoStoreError) as error:
-        _fail(str(error))
+    _run(main)
     if copied is None:
         _fail("Interrupted.")
     left_out = f"; {copied.partial} more were removed meanwhile" if copied.partial else ""
     typer.echo(f"{copied.photos} photos, {copied.bytes / 1e6:.1f} MB{left_out}.", err=True)
+
+
+def _run(main: Callable[[Stop], Awaitable[None]]) -> None:
+    try:
+        run(main)
+    except (ArchiveError, PhotoStoreError) as error:
+        _fail(str(error))
 
 
 def _fail(reason: str) -> NoReturn:

@@ -10,6 +10,7 @@ if the removal had come first: no photo is ever there in part.
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, BinaryIO, cast
 
 import bson
@@ -21,7 +22,8 @@ from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo.errors import PyMongoError
 
 from services.tasks.photos.gridfs import GridFSPhotos
-from services.tasks.photos.store import PhotoStoreError
+from services.tasks.photos.store import PhotoStore, PhotoStoreError
+from services.tasks.store import TaskStore
 
 PAGE = 100  # file documents at a time: no cursor stays open for longer than their chunks take
 CHUNKS_AT_ONCE = 32  # about 8 MB
@@ -164,3 +166,17 @@ class _Arriving:
         if self._whole:
             await self._files.insert_many(self._whole)
         self._waiting, self._whole = [], []
+
+
+async def remove_orphans(store: PhotoStore, records: TaskStore, end: datetime) -> int:
+    """Remove our photos from before ``end`` that no record refers to, however old they are; how many.
+
+    The sweeper looks back a few days only, and a backup may be older: what was uploaded while it was made came
+    after its records.
+    """
+    removed = 0
+    async for candidates in store.written_between(datetime(1970, 1, 1, tzinfo=UTC), end):
+        if candidates and (orphans := await records.unknown_photos(candidates)):
+            await store.delete(orphans)
+            removed += len(orphans)
+    return removed

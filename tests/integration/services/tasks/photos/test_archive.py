@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,18 @@ from bson import ObjectId
 from gridfs import GridFSBucket
 from pymongo.database import Database
 
+from services.chassis.database import Database as SqlDatabase
+from services.chassis.migrations import migrate
+from services.chassis.outbox import Outbox
+from services.tasks.app import MIGRATIONS, SERVICE
+from services.tasks.models import outbox
 from services.tasks.photos import archive
 from services.tasks.photos.archive import ArchiveError, Copied, export_photos, import_photos
 from services.tasks.photos.gridfs import GridFSPhotos
 from services.tasks.photos.store import CHUNK_BYTES, PhotoMetadata, PhotoStoreError, new_photo_id
+from services.tasks.store import TaskStore
 from tests import servers
+from tests.integration.services.tasks.test_store import submission, uploaded
 
 Contents = dict[str, list[dict[str, Any]]]
 SIZES = (0, 1, CHUNK_BYTES, CHUNK_BYTES + 1, 5 * CHUNK_BYTES)
@@ -169,10 +177,12 @@ async def test_a_database_that_is_away_is_a_failure(monkeypatch: pytest.MonkeyPa
     await away.close()
 
 
-def command(mongo_url: str, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def command(
+    mongo_url: str, *arguments: str, given: bytes = b"", sql_url: str = "mysql://unused"
+) -> subprocess.CompletedProcess[bytes]:
     environment = {
         **os.environ,
-        "SQL_URL": "mysql://unused",
+        "SQL_URL": sql_url,
         "MONGO_URL": mongo_url,
         "RABBITMQ_URL": "amqp://127.0.0.1",
         "GOOGLE_CLIENT_IDS": "client",
@@ -209,3 +219,27 @@ async def test_an_export_long_after_the_records_were_read_says_that_photos_may_b
     exported = command(mongo_url, "export", "--records-from", str(time.time() - 3600))
     assert exported.returncode == 1
     assert b"PHOTO_GRACE_SECONDS" in exported.stderr
+
+
+async def test_photos_without_a_record_are_removed_however_old_they_are(
+    store: GridFSPhotos, mongo: Database[dict[str, Any]], mongo_url: str, tmp_path: Path
+) -> None:
+    sql_url = f"sqlite:///{tmp_path}/tasks.sqlite3"
+    records = SqlDatabase(sql_url)
+    await records.start()
+    await migrate(records, SERVICE, MIGRATIONS)
+    old, kept, new = [await written(store, b"photo") for _ in range(3)]
+    begun = ObjectId.from_datetime(datetime(2020, 1, 2, tzinfo=UTC))
+    await store.chunks.insert_one({"files_id": begun, "n": 0, "data": b"begun"})
+    for photo_id in (old, kept):
+        moment = {"$set": {"uploadDate": datetime(2020, 1, 2, tzinfo=UTC)}}
+        await store.files.update_one({"_id": ObjectId(photo_id)}, moment)
+    another = GridFSBucket(mongo).upload_from_stream("of the old backend", b"photo")
+    await TaskStore(records, Outbox(outbox)).submit("job", submission(), [replace(uploaded(1)[0], photo_id=kept)])
+    await records.close()
+
+    removed = command(mongo_url, "remove-orphans", sql_url=sql_url)
+    assert (removed.returncode, removed.stderr) == (0, b"2 photos that no record refers to were removed.\n")
+    after = await contents(store)
+    assert {str(document["_id"]) for document in after["files"]} == {kept, new, str(another)}
+    assert begun not in {chunk["files_id"] for chunk in after["chunks"]}
