@@ -8,6 +8,7 @@
 set -euo pipefail
 umask 077
 to=${1:?"Say where to: make backup TO=<folder>"}
+to=${to%/}
 here=$(dirname "$0")
 [ ! -e "$to" ] || { echo "$to exists already; nothing was written." >&2; exit 1; }
 
