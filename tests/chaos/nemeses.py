@@ -116,7 +116,7 @@ class Moment:
 SUBMISSION_COMMITTED = Moment("tasks", "mysql", ("tasks_job (", "COMMIT"))
 RESULT_COMMITTED = Moment("tasks", "mysql", ("UPDATE tasks_job SET state='done'", "COMMIT"))
 PROFILE_COMMITTED = Moment("auth", "mysql", ("UPDATE `UserData`", "COMMIT"))
-PHOTO_WRITTEN = Moment("tasks", "mongo", ("fs.chunks",))
+PHOTO_WRITTEN = Moment("tasks", "mongo", ("insert\0\x0a\0\0\0fs.chunks",))  # as BSON has it
 SUBMISSION_PUBLISHED = Moment("tasks", "rabbitmq", (TaskSubmitted.TYPE,))
 PROFILE_PUBLISHED = Moment("auth", "rabbitmq", (ProfileUpdated.TYPE,))
 ANALYSIS_STARTED = Moment("analysis", "rabbitmq", (AnalysisStarted.TYPE,))
