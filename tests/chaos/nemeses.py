@@ -69,7 +69,7 @@ async def _roll(system: System, rng: random.Random) -> str:
     for process in order:
         process.terminate()
         await process.ended()
-        await system.ready()
+        await system.ready(process)
     return f"{len(order)} processes, one after the other"
 
 

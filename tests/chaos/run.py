@@ -30,7 +30,7 @@ HEALED_SECONDS = 60.0  # within which everything must have come to an end
 MIXED_SHARE = 0.35  # of the time, at the end, several nemeses strike at once
 WARM_UP_SECONDS = 3.0
 QUIET_SECONDS = (0.5, 2.0)
-PROBE_SECONDS = 3.0
+PROBE_SECONDS = 10.0
 AT_ONCE = 10
 SWEEP_SECONDS = 30.0  # beyond the grace period, for the sweeper's rounds
 UNABLE = (AMQPError, PyMongoError, DockerException, OSError, RuntimeError)
@@ -165,7 +165,7 @@ class Run:
         job = await probe.submit(task, probe.camera.pair())
         if job is None:
             return False
-        end = time.monotonic() + PROBE_SECONDS * 2
+        end = time.monotonic() + PROBE_SECONDS
         while time.monotonic() < end:
             if (await probe.poll(task, job)).get("state") == "done":
                 return True

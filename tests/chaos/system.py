@@ -404,10 +404,10 @@ class System:
         for process in self.processes.values():
             process.wanted = True
 
-    async def ready(self, seconds: float = READY_SECONDS) -> None:
-        """Return when every process says that it is ready; raises TimeoutError after ``seconds``."""
-        async with asyncio.timeout(seconds), aiohttp.ClientSession() as http:
-            for process in self.processes.values():
+    async def ready(self, *processes: Process) -> None:
+        """Return when these processes, or all, say that they are ready; raises TimeoutError after READY_SECONDS."""
+        async with asyncio.timeout(READY_SECONDS), aiohttp.ClientSession() as http:
+            for process in processes or self.processes.values():
                 while not await _is_ready(http, process.port):
                     await asyncio.sleep(0.1)
 
