@@ -14,7 +14,7 @@ from tests.chaos import report
 from tests.chaos.nemeses import NEMESES
 from tests.chaos.plants import PLANTS, plant
 from tests.chaos.run import Course, Run, new_history
-from tests.chaos.system import FAKETIME, ROOT, Pace, running
+from tests.chaos.system import COMPILER, ROOT, Pace, running
 from tests.chaos.workload import Camera
 from tests.e2e.issuer import issuing
 from tests.synthetic import make_scene
@@ -75,8 +75,8 @@ def main() -> None:
     """Run, and end with status 1 when a promise was broken."""
     arguments = _arguments()
     sys.stderr.write(f"Faults for {arguments.minutes:g} minutes, SEED={arguments.seed} …\n")
-    if FAKETIME is None:
-        sys.stderr.write("libfaketime is not installed: clocks do not jump.\n")
+    if COMPILER is None:
+        sys.stderr.write("There is no C compiler (cc): clocks do not jump.\n")
     with suppress(asyncio.CancelledError):
         path, course = asyncio.run(_until_stopped(arguments))
         sys.stdout.write(path.read_text(encoding="utf-8"))

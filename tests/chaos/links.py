@@ -54,6 +54,7 @@ class Connection:
         self._passed = 0  # bytes that clients sent
         self._gone = False  # the server's end: this one is half open
         self._deaf = False  # answers are lost
+        self._unnoticed = False  # the client's end is not told to the server
         self.target: Address | None = None
 
     def cut(self) -> None:
@@ -70,6 +71,10 @@ class Connection:
     def lose_answers(self) -> None:
         """From now on drop what the server says; requests still reach it."""
         self._deaf = True
+
+    def keep_server(self) -> None:
+        """Do not tell the server when the client leaves, as when a machine loses its power."""
+        self._unnoticed = True
 
     async def run(self) -> None:
         """Forward until both ends are closed."""
@@ -135,7 +140,7 @@ class Connection:
             watch = self._watched(data) if asking else None
             if watch is not None and watch.before:
                 self._link.fire(watch, self)
-                await asyncio.Event().wait()  # until the connection ends
+                await self._client_gone(waiting)
             for piece in self._pieces(data):
                 writer.write(piece)
                 await writer.drain()
@@ -143,6 +148,14 @@ class Connection:
                     await asyncio.sleep(len(piece) / self._link.rate)
             if watch is not None:
                 self._link.fire(watch, self)
+
+    async def _client_gone(self, waiting: asyncio.Queue[tuple[float, bytes]]) -> None:
+        """Take what the client still says for nothing; raise when it has left, unless nobody is to know."""
+        while (await waiting.get())[1]:
+            pass
+        if self._unnoticed:
+            await asyncio.Event().wait()
+        raise _EndedError
 
     def _pieces(self, data: bytes) -> list[bytes]:
         if self._link.rate is None:

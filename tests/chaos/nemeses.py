@@ -17,7 +17,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from contracts.events import AnalysisCompleted, AnalysisStarted, ProfileUpdated, TaskSubmitted
 from contracts.topology import EXCHANGE
 from tests.chaos.links import Connection, Link
-from tests.chaos.system import FAKETIME, Host, Process, System
+from tests.chaos.system import COMPILER, Host, Process, System
 
 LENGTH_SECONDS = (4.0, 10.0)
 PARTITION_SECONDS = 10.0
@@ -126,11 +126,16 @@ UPLOAD_FORWARDED = Moment("gateway", "tasks", ("POST /detect_leak",))
 PROFILE_FORWARDED = Moment("gateway", "auth", ("POST /update_profile",))
 
 
-def killed_at(name: str, moment: Moment, *, before: bool = False, later: float = 0) -> Nemesis:
-    """SIGKILL whoever speaks, at that moment or up to ``later`` seconds after it."""
+def killed_at(name: str, moment: Moment, *, before: bool = False, later: float = 0, unnoticed: bool = False) -> Nemesis:
+    """SIGKILL whoever speaks, at that moment or up to ``later`` seconds after it.
+
+    ``unnoticed``: the other end is not told, as when a machine loses its power.
+    """
 
     async def strike(system: System, rng: random.Random) -> str | None:
-        def act(process: Process, _: Connection) -> None:
+        def act(process: Process, connection: Connection) -> None:
+            if unnoticed:
+                connection.keep_server()
             if later:
                 asyncio.get_running_loop().call_later(rng.uniform(0, later), process.kill)
             else:
@@ -159,6 +164,7 @@ async def _tasks_in_half_an_upload(system: System, rng: random.Random) -> str | 
 MOMENTS = (
     killed_at("tasks before the commit of a submission", SUBMISSION_COMMITTED, before=True),
     killed_at("tasks after the commit of a submission", SUBMISSION_COMMITTED),
+    killed_at("tasks in a transaction, MySQL not told", RESULT_COMMITTED, before=True, unnoticed=True),
     killed_at("tasks between commit and publish", SUBMISSION_PUBLISHED, before=True),
     killed_at("tasks between publish and the row's deletion", SUBMISSION_PUBLISHED),
     killed_at("tasks in the middle of a photo", PHOTO_WRITTEN, before=True),
@@ -407,5 +413,5 @@ NEMESES: tuple[Nemesis, ...] = (
     answer_lost("a submission", UPLOAD_FORWARDED),
     answer_lost("a profile", PROFILE_FORWARDED),
     Nemesis("every event twice and shuffled", "every event twice", _everything_twice),
-    *([Nemesis("clock jump of a minute", "clock jump", _clock_jump)] if FAKETIME else []),
+    *([Nemesis("clock jump of a minute", "clock jump", _clock_jump)] if COMPILER else []),
 )

@@ -18,10 +18,18 @@ from aio_pika.exceptions import AMQPError
 from docker.errors import DockerException
 from pymongo.errors import PyMongoError
 
-from services.tasks.sweeper import ORPHANS_EVERY_SECONDS
+from services.chassis.database import Database
+from services.chassis.messaging.rabbitmq import RabbitBroker
+from services.chassis.metrics import Metrics
+from services.chassis.outbox import Outbox
+from services.tasks.models import outbox as outbox_table
+from services.tasks.photos.gridfs import GridFSPhotos
+from services.tasks.settings import TasksSettings
+from services.tasks.store import TaskStore
+from services.tasks.sweeper import ORPHANS_EVERY_SECONDS, Sweeper
 from tests.chaos.checker import ENDS, Violation, check, settled
 from tests.chaos.history import Event, History
-from tests.chaos.nemeses import NEMESES, Nemesis
+from tests.chaos.nemeses import CLOCK_SECONDS, NEMESES, Nemesis
 from tests.chaos.stores import Stores, read_stores
 from tests.chaos.system import System
 from tests.chaos.workload import REQUEST_SECONDS, Camera, Phone
@@ -32,7 +40,8 @@ WARM_UP_SECONDS = 3.0
 QUIET_SECONDS = (0.5, 2.0)
 PROBE_SECONDS = 10.0
 AT_ONCE = 10
-SWEEP_SECONDS = 30.0  # beyond the grace period, for the sweeper's rounds
+SWEEP_SECONDS = 60.0  # for the sweeper's round
+GRACE_SECONDS = 30.0
 UNABLE = (AMQPError, PyMongoError, DockerException, OSError, RuntimeError)
 
 
@@ -69,7 +78,7 @@ class Run:
         self.history = history
         self.course = Course(seed)
         self._rng = random.Random(seed)
-        self._swept = False
+        self._grace_seconds = system.pace.grace_seconds + ORPHANS_EVERY_SECONDS + SWEEP_SECONDS
         self._phones = [self._phone(number, camera) for number in range(phones)]
         for phone in self._phones:
             phone.neighbours = self._phones
@@ -206,7 +215,7 @@ class Run:
 
     async def judge(self, *, constant_image: bool, patient: bool = True) -> list[Violation]:
         """What the checker finds, added to what the course has seen; ``patient`` as in :meth:`stores`."""
-        grace = self.system.pace.grace_seconds + SWEEP_SECONDS + (0 if self._swept else ORPHANS_EVERY_SECONDS)
+        grace = self._grace_seconds
         found = check(
             self.history.events, await self.stores(patient=patient), grace_seconds=grace, constant_image=constant_image
         )
@@ -223,14 +232,23 @@ class Run:
             await asyncio.sleep(1)
 
     async def sweep(self) -> None:
-        """Wait until all that the run left over is older than the grace period, and have it swept."""
-        await asyncio.sleep(self.system.pace.grace_seconds + 5)
-        for process in self.system.replicas("tasks"):  # a replica searches for orphans when it starts
-            process.terminate()
-            await process.ended()
-        await self.system.ready()
-        await asyncio.sleep(SWEEP_SECONDS)
-        self._swept = True
+        """Search for orphans as tasks does each ten minutes, with a shorter grace period than the settings allow.
+
+        Nobody uploads any more, so that nothing young needs it but what a clock dated into the future.
+        """
+        await asyncio.sleep(CLOCK_SECONDS + GRACE_SECONDS)
+        metrics = Metrics()
+        database = Database(self.system.sql_url)
+        photos = GridFSPhotos(self.system.mongo_url)
+        broker = RabbitBroker(self.system.rabbitmq.url, metrics, "chaos")
+        settings = TasksSettings.model_construct(photo_grace_seconds=GRACE_SECONDS)
+        outbox = Outbox(outbox_table)
+        try:
+            await Sweeper(TaskStore(database, outbox), outbox, photos, broker, settings, metrics).sweep_orphans()
+        finally:
+            await photos.close()
+            await database.close()
+        self._grace_seconds = GRACE_SECONDS
 
 
 def new_history(folder: Path) -> History:

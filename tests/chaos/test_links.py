@@ -192,3 +192,25 @@ async def test_a_watch_acts_once(link: Link) -> None:
     await client.ask(b"COMMIT")
     await client.ask(b"COMMIT")
     assert len(acted) == 1
+
+
+async def test_a_client_that_leaves_while_its_bytes_are_held_back_ends_the_connection(link: Link, echo: Echo) -> None:
+    watch = link.watch(b"COMMIT", act=lambda _: None, before=True)
+    client = await Client.of(link)
+    client.writer.write(b"COMMIT\n")
+    async with asyncio.timeout(5):
+        await watch.seen.wait()
+    client.writer.close()
+    await until(lambda: echo.ended == 1)
+    assert echo.heard == b""
+
+
+async def test_a_server_may_not_be_told_that_a_client_has_left(link: Link, echo: Echo) -> None:
+    watch = link.watch(b"COMMIT", act=Connection.keep_server, before=True)
+    client = await Client.of(link)
+    client.writer.write(b"COMMIT\n")
+    async with asyncio.timeout(5):
+        await watch.seen.wait()
+    client.writer.close()
+    await asyncio.sleep(SILENCE_SECONDS)
+    assert echo.ended == 0
