@@ -1,0 +1,164 @@
+"""What each pixel of a view would show if nothing were wrong with it: the thermal index of the sound part there."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from services.analysis.thermography.energy import sound_glass_index
+from services.analysis.thermography.opening import Opening
+from services.analysis.thermography.scale import SOUND_WALL_INDEX
+
+Field = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+_WALL_BAND = 0.05  # how far pixels of one wall lie apart
+# How far a wall may be from the level of a sound one (standard deviations). The camera or the typed temperature may be
+# off by two degrees; a colder level may as well be the defect.
+_WARMER_WALL, _COLDER_WALL = 0.12, 0.06
+_WARMED = 0.02  # above the wall: warmed by the sun or by air from a radiator
+_WIDEST_PLUME = 0.20  # m
+_NARROW = 0.12  # m, across: a frame's parts and the cold stripe along a leaking joint
+_BLUR = 2.0  # pixels: a phone camera's, and what an outline may be off
+_FRAME = 0.06  # m, thickness of a frame
+_POOREST_FRAME = 0.66  # of wood or plastic: U = 2.6 W/m²K
+_FRAME_SPREAD = 0.03  # by which parts of one frame differ
+_REVEAL, _REVEAL_REACH = 0.04, 0.05  # the wall beside an opening is colder by so much, and how far (m)
+_RANK = 0.7  # a part is what fills this share of its row or column
+_ALONG = 0.8  # of a row or column that its level is taken from
+
+
+def wall_level(index: Field, valid: Mask) -> Field:
+    """The index of the sound wall, as if it went on behind everything else in view.
+
+    A surface c0 + c1·x + c2·y + c3·(x² + y²), which covers warm air below the ceiling and a lens's vignetting, through
+    the pixels near the commonest level; Tukey's weights leave out all else.
+    """
+    h, w = index.shape
+    y, x = np.mgrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j].astype(np.float32)
+    step = max(1, round(np.sqrt(h * w / 5000)))
+    f, ok = index[::step, ::step].ravel(), valid[::step, ::step].ravel()
+    basis = np.stack([np.ones_like(x), x, y, x * x + y * y - 0.67])
+    a = basis[:, ::step, ::step].reshape(4, -1)
+    levels = np.linspace(0.75, 1.2, 91)
+    off = levels - SOUND_WALL_INDEX
+    prior = np.exp(-0.5 * (off / np.where(off > 0, _WARMER_WALL, _COLDER_WALL)) ** 2)
+    count = np.array([np.count_nonzero(ok & (np.abs(f - level) < 0.02)) for level in levels])
+    start = float(levels[np.argmax((count + 0.01 * ok.sum()) * prior)])
+    c = np.array([start, 0, 0, 0], np.float64)
+    ridge = np.diag([0.01, 0.03, 0.03, 0.03]) * max(int(ok.sum()), 1)
+    for _ in range(6):
+        r = (f - c @ a) / _WALL_BAND
+        weight = np.where(ok & (np.abs(r) < 1), (1 - r**2) ** 2, 0.0)
+        normal = (a * weight) @ a.T + ridge
+        c = np.linalg.solve(normal, (a * weight) @ f + ridge @ np.array([start, 0, 0, 0]))
+    return np.asarray(np.tensordot(c, basis, 1), np.float32)
+
+
+def sound_from_front(index: Field, wall: Field, unknown: Mask, opening: Opening, metres: float) -> Field:
+    """The index of the sound wall and of a sound window or door in it, seen from the front.
+
+    Inside: the commoner level along its row or its column, whichever is colder. A frame runs through its row or column,
+    a pane fills most of both; a leak does neither, unless it runs along a whole edge: but then it is narrow, and colder
+    than the frame and what lies around it. What is warmer than the wall hides the window (a hand, the sun, a radiator's
+    warm air) and has no say. Nothing sound is colder than double glazing.
+    """
+    to_front, size = opening.to_front, opening.size
+    hidden = unknown | (index > wall + _WARMED)
+    seen = cv2.warpPerspective(index, to_front, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    dark = cv2.warpPerspective(
+        hidden.astype(np.uint8), to_front, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=1
+    )
+    part = np.where(dark > 0, np.float32(np.nan), seen).astype(np.float32)
+    frame = _frame_level(part, _rim(opening, index.shape, metres))
+    level = np.fmin(_level_along_rows(part), _level_along_rows(part.T).T)
+    level = np.fmax(level, _without_narrow_cold(part, frame, metres))
+    level = np.maximum(level, np.float32(sound_glass_index()))
+    filled = np.where(np.isnan(level), np.float32(1.0), level).astype(np.float32)
+    back = cv2.warpPerspective(
+        filled,
+        to_front,
+        index.shape[::-1],
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    inside = opening.covers(index.shape)
+    apart = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 3) * metres
+    beside = wall - np.float32(_REVEAL) * np.exp(-apart / np.float32(_REVEAL_REACH))
+    sound = np.where(inside, np.minimum(back, wall), beside).astype(np.float32)
+    return np.asarray(cv2.GaussianBlur(sound, (0, 0), _BLUR), np.float32)
+
+
+def _without_narrow_cold(part: Field, frame: float, metres: float) -> Field:
+    """An opening seen from the front, without what is narrow and colder than its surroundings, unless it is structure.
+
+    Structure is no colder than the frame.
+    """
+    size = max(3, round(_NARROW / metres)) | 1
+    known = np.where(np.isnan(part), np.float32(0.0), part)
+    closed = cv2.morphologyEx(known, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
+    return np.where(np.isnan(part), np.float32(np.nan), np.minimum(closed, np.maximum(known, frame))).astype(np.float32)
+
+
+def sound_askew(index: Field, wall: Field, unknown: Mask, metres: float) -> Field:
+    """The index to expect in a window or door seen aslant or too near to tell its parts: that of its surroundings.
+
+    What is narrower than a plume is compared with what lies around it, and all with sound double glazing.
+    """
+    around = _closed(np.where(unknown, 0.0, np.minimum(index, wall)).astype(np.float32), metres)
+    return np.minimum(np.maximum(np.where(around > 0, around, wall), sound_glass_index()), wall).astype(np.float32)
+
+
+def _closed(field: Field, metres: float) -> Field:
+    """Fill what is darker than its surroundings and narrower than the widest plume."""
+    size = max(3, round(_WIDEST_PLUME / metres)) | 1
+    kernel = np.ones((size, size), np.uint8)  # square: it must not fill the corners of a pane
+    return np.asarray(cv2.morphologyEx(field, cv2.MORPH_CLOSE, kernel, borderType=cv2.BORDER_REPLICATE), np.float32)
+
+
+def _rim(opening: Opening, shape: tuple[int, int], metres: float) -> Mask:
+    """The pixels of the frame's outer parts in the opening seen from the front; none where the photo cuts it off."""
+    w, h = opening.size
+    thick = max(2, round(_FRAME / metres))
+    x0, y0, x1, y1 = opening.box
+    rim = np.zeros((h, w), bool)
+    if y0 > 1:
+        rim[:thick] = True
+    if y1 < shape[0] - 1:
+        rim[-thick:] = True
+    if x0 > 1:
+        rim[:, :thick] = True
+    if x1 < shape[1] - 1:
+        rim[:, -thick:] = True
+    return rim
+
+
+def _frame_level(part: Field, rim: Mask) -> float:
+    """What a frame may have: the commonest index along the rim of the opening, where it is in view.
+
+    Never less than a poor frame has, for a leak may run along all of the rim that is in view.
+    """
+    values = part[rim & ~np.isnan(part)]
+    return max(float(np.median(values)) - _FRAME_SPREAD, _POOREST_FRAME) if len(values) else _POOREST_FRAME
+
+
+def _level_along_rows(field: Field) -> Field:
+    """The running upper quantile along each row over most of its length; NaN pixels do not count."""
+    h, w = field.shape
+    step = max(1, w // 48)
+    columns = w // step
+    with np.errstate(invalid="ignore"):
+        blocks = field[:, : columns * step].reshape(h, columns, step)
+        known = ~np.isnan(blocks)
+        coarse = np.where(known, blocks, 0).sum(2) / np.maximum(known.sum(2), 1)
+        coarse[~known.any(2)] = np.nan
+    reach = max(1, round(_ALONG * columns / 2))
+    offsets = np.unique(np.linspace(-reach, reach, 15).round().astype(int))
+    padded = np.pad(coarse, ((0, 0), (reach, reach)), constant_values=np.nan)
+    stack = np.sort(np.stack([padded[:, reach + o : reach + o + columns] for o in offsets]), axis=0)  # NaN come last
+    rank = np.rint((np.count_nonzero(~np.isnan(stack), axis=0) - 1) * _RANK).astype(int)
+    level = np.take_along_axis(stack, np.maximum(rank, 0)[None], axis=0)[0]
+    at = np.clip((np.arange(w) + 0.5) / step - 0.5, 0, columns - 1)
+    left = np.floor(at).astype(int)
+    right = np.minimum(left + 1, columns - 1)
+    share = (at - left).astype(np.float32)
+    return np.asarray(level[:, left] * (1 - share) + level[:, right] * share, np.float32)
