@@ -206,8 +206,8 @@ def _lower_side(cold: Field, unknown: Mask, box: Box, frame: float) -> NDArray[n
         return own
     inner = int(np.flatnonzero(support >= max(_INNERMOST * float(support.max()), _LEAST_SUPPORT))[0])
     row = inner + int(np.argmax(support[inner : inner + _NEAR_EDGE]))
-    turn = float(turns[int(np.argmax(counted[:, row]))])
-    return first + row + np.array([-0.5, 0.5]) * turn
+    slope = float(turns[int(np.argmax(counted[:, row]))])
+    return first + row + np.array([-0.5, 0.5]) * slope
 
 
 def _ends_of_cold(lines: Field, frame: float) -> Mask:
