@@ -27,31 +27,15 @@ from services.analysis.thermography.constants import CLOSE_UP_AREA, WALL_VIEW_AR
 from services.analysis.thermography.energy import opening_area, sound_glass_index
 from services.analysis.thermography.opening import Opening, find_opening, is_frontal
 from services.analysis.thermography.scale import estimate_temperature
-from services.analysis.thermography.sound import sound_askew, sound_from_front, wall_level
+from services.analysis.thermography.sound import COLD_PANE, sound_askew, sound_from_front, wall_level
 from services.analysis.thermography.thermogram import ScaleSource, Thermogram
 
 Field = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 _WORKING_SIDE = 320  # pixels of the longer side; cracks are several pixels wide then
-_WALL_BAND = 0.05  # how far pixels of one wall lie apart
-# How far a wall may be from the level of a sound one (standard deviations). The camera or the typed temperature may be
-# off by two degrees; a colder level may as well be the defect.
-_WARMER_WALL, _COLDER_WALL = 0.12, 0.06
-_COLD = 0.04  # below the wall from which on a pixel may belong to a window or door
 _WARM = 0.06  # above the wall: a hot object, or what it warms
-_WARMED = 0.02  # above the wall: warmed by the sun or by air from a radiator
-_CLEARLY_COLD = 0.08
-_WIDEST_PLUME = 0.20  # m
-_FRAME_SHARE = 0.06  # thickness of a frame by the shorter side of its window
-_POOREST_FRAME = 0.66  # of wood or plastic: U = 2.6 W/m²K
-_FRAME_SPREAD = 0.03  # by which parts of one frame differ
 _WEAK, _STRONG = 0.05, 0.115  # missing index: outline of a region, and what makes it one
-_COLD_PANE = 0.085  # below sound double glazing from which on a pane is a defect
-_LEAST_OPENING = 0.1  # share of the view that a window or door fills at least
-_OPENING_MARGIN = 0.04  # of its shorter side: it may stand askew
-_RANK = 0.7  # a part is what fills this share of its row or column
-_ALONG = 0.8  # of a row or column that its level is taken from
 _DOUBTFUL_FIELD = 0.02  # m² of missing index that an even cold field counts for where the part is not known
 _DOUBTFUL_REASON = "An even cold field is normal for a window or door and a defect in a wall: please say which it is."
 _OUTSIDE_INDEX = 0.4  # indoors most of a view is warmer
@@ -151,7 +135,7 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
             kind, sure = DefectKind.COLD_GLAZING, 0.4
         if kind is DefectKind.COLD_GLAZING:
             lost = np.maximum(np.float32(sound_glass_index()) - index, 0.0)
-            if float(np.median(lost[mask])) < _COLD_PANE:
+            if float(np.median(lost[mask])) < COLD_PANE:
                 if part is not None and not window:
                     continue  # a pane or panel as cold as double glazing: even, and nothing wrong with it
                 lost = np.full_like(index, _DOUBTFUL_FIELD / (float(mask.sum()) * metres**2))

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from services.analysis.thermography.constants import ASSUMED_INSIDE, ASSUMED_OUTSIDE
+
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels; the last two exclusive
 Sign = NDArray[np.float32]
 Part = tuple[int, int, int, int, int]  # x, y, width, height, label
@@ -26,7 +28,7 @@ _PRINTED_HEIGHTS_PX = (8.0, 13.0, 26.0)  # that the comparison prepares for
 _ALIKE = 0.72  # least likeness to a digit
 _CLEAR = 0.04  # by which the best digit leads the second
 _PLUS_MINUS_ALIKE = 0.6
-_PRINT_STEP = 55  # how much print stands out from its background, 0..255
+_PRINT_STEPS = (55, 110)  # how much print stands out, 0..255; the second parts signs of small print that touch
 _READING_SIDE_PX, _WORTH_ENLARGING = 640, 1.3  # much smaller pictures are enlarged to it; a little only blurs
 _TALLEST, _SHORTEST_PX = 0.12, 10  # signs: of the picture's longer side; after the enlargement
 _MOST_SIGNS = 400  # bounds the time for a picture full of bright specks
@@ -71,19 +73,20 @@ def read_printed_range(
         enlarged = 1.0
     else:
         rgb = np.asarray(cv2.resize(rgb, None, fx=enlarged, fy=enlarged, interpolation=cv2.INTER_CUBIC), np.uint8)
-    page = _page(rgb)
-    numbers = _numbers(page)
-    found = _around_plus_minus(page, numbers)
-    if found is None and bar is not None:
-        x0, y0, x1, y1 = (round(value * enlarged) for value in bar)
-        found = _at_ends(numbers, (x0, y0, x1, y1))
-    if found is None:
-        return None
-    celsius = found
-    fahrenheit = ((found[0] - 32) / 1.8, (found[1] - 32) / 1.8)
-    for low, high in (celsius, fahrenheit):
-        if _possible(low, high, inside_c, outside_c):
-            return low, high
+    pages = [_page(rgb, step) for step in _PRINT_STEPS]
+    for page in pages:
+        numbers = _numbers(page, pages[0])
+        found = _around_plus_minus(page, numbers)
+        if found is None and bar is not None:
+            x0, y0, x1, y1 = (round(value * enlarged) for value in bar)
+            found = _at_ends(numbers, (x0, y0, x1, y1))
+        if found is None:
+            continue
+        celsius = found
+        fahrenheit = ((found[0] - 32) / 1.8, (found[1] - 32) / 1.8)
+        for low, high in (celsius, fahrenheit):
+            if _possible(low, high, inside_c, outside_c):
+                return low, high
     return None
 
 
@@ -91,8 +94,8 @@ def _possible(low: float, high: float, inside_c: float | None, outside_c: float 
     """Whether a picture taken in a room can have this scale: some of the room lies within it."""
     if not _SCALE_SPAN[0] <= high - low <= _SCALE_SPAN[1] or low < -40:
         return False
-    inside = 20.0 if inside_c is None else inside_c
-    outside = inside if outside_c is None else outside_c
+    inside = float(ASSUMED_INSIDE) if inside_c is None else inside_c
+    outside = float(ASSUMED_OUTSIDE) if outside_c is None else outside_c
     coldest, warmest = min(inside, outside), max(inside, outside)
     return low < warmest + 1 and high > coldest + 0.4 * (inside - coldest) and low > coldest - 15
 
@@ -146,25 +149,28 @@ def _distance(box: Box, x: float, y: float) -> float:
     return float(np.hypot(dx, dy))
 
 
-def _page(rgb: NDArray[np.uint8]) -> _Page:
+def _page(rgb: NDArray[np.uint8], step: int) -> _Page:
     red, green, blue = cv2.split(rgb)
     least = np.asarray(cv2.min(cv2.min(red, green), blue), np.uint8)
     side = max(9, max(least.shape) // 14) | 1
     above = np.asarray(cv2.morphologyEx(least, cv2.MORPH_TOPHAT, np.ones((side, side), np.uint8)), np.uint8)
-    strokes = (above > _PRINT_STEP).astype(np.uint8)
+    strokes = (above > step).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(strokes, connectivity=8)
     parts = np.hstack([stats[1:count], np.arange(1, count)[:, None]]).astype(np.int64)
     return _Page(above, np.asarray(labels, np.int32), parts[parts[:, 4] >= 4][:, [0, 1, 2, 3, 5]])
 
 
-def _numbers(page: _Page) -> list[PrintedNumber]:
-    """All numbers in the picture, line by line from the left. One doubtful sign spoils its number."""
+def _numbers(page: _Page, fullest: _Page) -> list[PrintedNumber]:
+    """All numbers in the picture, line by line from the left. One doubtful sign spoils its number.
+
+    ``fullest`` is the page with the faintest strokes: a thin minus shows there.
+    """
     longer = max(page.above.shape)
     _, _, w, h, _ = page.parts.T
     # Grown-together signs are wide, a one is narrow: both take part, so that no number loses a sign unnoticed.
     tall = page.parts[(h >= _SHORTEST_PX) & (h <= _TALLEST * longer) & (w >= 0.08 * h) & (w <= 5 * h)]
     tall = tall[np.argsort(-tall[:, 3], kind="stable")[:_MOST_SIGNS]]
-    return [number for line, signs in enumerate(_lines(tall)) for number in _read_line(page, signs, line)]
+    return [number for line, signs in enumerate(_lines(tall)) for number in _read_line(page, fullest, signs, line)]
 
 
 def _lines(tall: NDArray[np.int64]) -> list[list[Part]]:
@@ -182,7 +188,7 @@ def _lines(tall: NDArray[np.int64]) -> list[list[Part]]:
     return lines
 
 
-def _read_line(page: _Page, signs: list[Part], line: int) -> list[PrintedNumber]:
+def _read_line(page: _Page, fullest: _Page, signs: list[Part], line: int) -> list[PrintedNumber]:
     """The numbers of one line, left to right."""
     read = [_digit(page, sign) for sign in signs]
     numbers: list[PrintedNumber] = []
@@ -191,15 +197,19 @@ def _read_line(page: _Page, signs: list[Part], line: int) -> list[PrintedNumber]
         if read[at] is None:
             at += 1
             continue
-        first, text = at, str(read[at])
+        first, text, gaps = at, str(read[at]), [0]
         while at + 1 < len(signs) and (joint := _joint(page, signs[at], signs[at + 1])) is not None:
             at += 1
             text += joint + (read[at] or "?")
+            gaps += [] if joint else [signs[at][0] - signs[at - 1][0] - signs[at - 1][2]]
         x, y, _, tall, _ = signs[first]
-        sign = -1.0 if _has_minus(page, signs[first]) else 1.0
-        if "?" not in text and text.count(".") <= 1 and not _follows(page, signs[first]):
+        negative = _has_minus(page, signs[first])
+        sure = negative == _has_minus(fullest, signs[first]) and not _follows(page, signs[first], gaps)
+        if "?" not in text and text.count(".") <= 1 and sure:
             box = (x, y, signs[at][0] + signs[at][2], y + tall)
-            numbers.append(PrintedNumber(sign * float(text), len(text.partition(".")[2]), box, line))
+            numbers.append(
+                PrintedNumber(-float(text) if negative else float(text), len(text.partition(".")[2]), box, line)
+            )
         at += 1
     return numbers
 
@@ -216,11 +226,15 @@ def _joint(page: _Page, left: Part, right: Part) -> str | None:
     return "" if not len(between) and gap < 0.45 * tall else None
 
 
-def _follows(page: _Page, sign: Part) -> bool:
-    """Something as tall as a digit is close to the left of a sign: maybe a digit that was not recognised."""
+def _follows(page: _Page, sign: Part, gaps: list[int]) -> bool:
+    """Something as tall as a digit is close to the left of a sign: maybe a digit that was not recognised.
+
+    How far the number's own digits stand apart, ``gaps`` in pixels, tells what is close.
+    """
     x, y, _, tall, _ = sign
+    near = max(0.18 * tall, 2 * max(gaps) + 1) if len(gaps) > 1 else 0.4 * tall
     px, py, pw, ph, _ = page.parts.T
-    close = (px + pw > x - 0.4 * tall) & (px < x) & (py < y + tall) & (py + ph > y)
+    close = (px + pw > x - near) & (px < x) & (py < y + tall) & (py + ph > y)
     return bool((close & (ph >= 0.9 * tall) & (ph <= 2 * tall) & (pw <= 2 * tall)).any())
 
 

@@ -11,6 +11,9 @@ from services.analysis.thermography.scale import SOUND_WALL_INDEX
 Field = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
+COLD_PANE = 0.085
+"""Index below sound double glazing from which on a pane is a defect."""
+
 _WALL_BAND = 0.05  # how far pixels of one wall lie apart
 # How far a wall may be from the level of a sound one (standard deviations). The camera or the typed temperature may be
 # off by two degrees; a colder level may as well be the defect.
@@ -60,7 +63,7 @@ def sound_from_front(index: Field, wall: Field, unknown: Mask, opening: Opening,
     Inside: the commoner level along its row or its column, whichever is colder. A frame runs through its row or column,
     a pane fills most of both; a leak does neither, unless it runs along a whole edge: but then it is narrow, and colder
     than the frame and what lies around it. What is warmer than the wall hides the window (a hand, the sun, a radiator's
-    warm air) and has no say. Nothing sound is colder than double glazing.
+    warm air) and has no say. Nothing sound is clearly colder than double glazing.
     """
     to_front, size = opening.to_front, opening.size
     hidden = unknown | (index > wall + _WARMED)
@@ -72,7 +75,8 @@ def sound_from_front(index: Field, wall: Field, unknown: Mask, opening: Opening,
     frame = _frame_level(part, _rim(opening, index.shape, metres))
     level = np.fmin(_level_along_rows(part), _level_along_rows(part.T).T)
     level = np.fmax(level, _without_narrow_cold(part, frame, metres))
-    level = np.maximum(level, np.float32(sound_glass_index()))
+    glass = np.float32(sound_glass_index())
+    level = np.where(level < glass - np.float32(COLD_PANE), glass, level)
     filled = np.where(np.isnan(level), np.float32(1.0), level).astype(np.float32)
     back = cv2.warpPerspective(
         filled,
