@@ -130,7 +130,7 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
             continue  # as it is around every sound pane
         kind, sure = _kind(shape, part, askew=askew)
         lost = missing
-        window = part in (None, TaskType.WALL) and shape.evenness > 0.6 and _above_radiator(mask, index - wall)
+        window = part in (None, TaskType.WALL) and shape.evenness > 0.5 and _above_radiator(mask, index - wall)
         if window:
             kind, sure = DefectKind.COLD_GLAZING, 0.4
         if kind is DefectKind.COLD_GLAZING:
@@ -267,7 +267,13 @@ def _kind(shape: Shape, part: TaskType | None, *, askew: bool) -> tuple[DefectKi
     if shape.width > 0.15 and shape.evenness > 0.72 and shape.filled > 0.6:
         kind = DefectKind.COLD_GLAZING if shape.in_opening > 0.7 else DefectKind.MISSING_INSULATION
         return kind, 0.7
-    if shape.in_opening < 0.5 and shape.reach > 0.55 and shape.variation < 0.3 and shape.evenness > 0.55:
+    if (
+        shape.width < 0.3
+        and shape.in_opening < 0.5
+        and shape.reach > 0.55
+        and shape.variation < 0.3
+        and shape.evenness > 0.55
+    ):
         return DefectKind.THERMAL_BRIDGE, 0.6
     if shape.width > 0.3 and shape.in_opening < 0.5 and shape.evenness > 0.6:
         return DefectKind.MISSING_INSULATION, 0.5
@@ -286,7 +292,7 @@ def _is_rim(mask: Mask, shape: Shape, missing: Field) -> bool:
 def _above_radiator(mask: Mask, above_wall: Field) -> bool:
     """Whether something hot lies below a cold field over most of its breadth: then the field is a window."""
     columns = mask.any(axis=0)
-    lowest = int(np.flatnonzero(mask.any(axis=1))[-1])
-    hot = (above_wall > _HOT)[lowest:]
-    tall = hot.sum(axis=0) > 0.12 * mask.shape[0]
+    lowest = mask.shape[0] - 1 - np.argmax(mask[::-1], axis=0)  # in each column
+    below = np.arange(mask.shape[0])[:, None] > lowest
+    tall = ((above_wall > _HOT) & below).sum(axis=0) > 0.12 * mask.shape[0]
     return bool((tall & columns).sum() > 0.5 * columns.sum())

@@ -18,6 +18,8 @@ _WALL_BAND = 0.05  # how far pixels of one wall lie apart
 # How far a wall may be from the level of a sound one (standard deviations). The camera or the typed temperature may be
 # off by two degrees; a colder level may as well be the defect.
 _WARMER_WALL, _COLDER_WALL = 0.12, 0.06
+_BORDER = 12  # by which the view's sides are divided: the rim
+_RIM_COUNTS = 10  # a warm thing that does not reach the rim is no wall
 _WARMED = 0.02  # above the wall: warmed by the sun or by air from a radiator
 _WIDEST_PLUME = 0.20  # m
 _NARROW = 0.12  # m, across: a frame's parts and the cold stripe along a leaking joint
@@ -45,8 +47,14 @@ def wall_level(index: Field, valid: Mask) -> Field:
     levels = np.linspace(0.75, 1.2, 91)
     off = levels - SOUND_WALL_INDEX
     prior = np.exp(-0.5 * (off / np.where(off > 0, _WARMER_WALL, _COLDER_WALL)) ** 2)
-    count = np.array([np.count_nonzero(ok & (np.abs(f - level) < 0.02)) for level in levels])
+    rim = np.ones((h, w), bool)
+    rim[h // _BORDER : -(h // _BORDER) or h, w // _BORDER : -(w // _BORDER) or w] = False
+    on_rim = ok & rim[::step, ::step].ravel()
+    alike = np.abs(f - levels[:, None].astype(np.float32)) < 0.02
+    count = np.minimum((alike & ok).sum(1), _RIM_COUNTS * (alike & on_rim).sum(1))  # walls reach the rim of the view
     start = float(levels[np.argmax((count + 0.01 * ok.sum()) * prior)])
+    near = np.abs(levels - start) <= _WALL_BAND
+    start = float(levels[near][np.argmax(count[near])])
     c = np.array([start, 0, 0, 0], np.float64)
     ridge = np.diag([0.01, 0.03, 0.03, 0.03]) * max(int(ok.sum()), 1)
     for _ in range(6):
