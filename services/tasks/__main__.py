@@ -22,6 +22,7 @@ from services.chassis.serving import Stop, bind, run
 from services.chassis.serving import serve as serve_app
 from services.chassis.settings import load
 from services.tasks.app import MIGRATIONS, SERVICE, create_app
+from services.tasks.erasure import Erasures
 from services.tasks.models import outbox
 from services.tasks.photos.archive import ArchiveError, Copied, export_photos, import_photos, remove_orphans
 from services.tasks.photos.gridfs import GridFSPhotos
@@ -89,7 +90,9 @@ def _photos() -> typer.Typer:
             try:
                 await database.start()
                 end = datetime.now(UTC) - timedelta(seconds=settings.photo_grace_seconds)
-                removed = await remove_orphans(store, TaskStore(database, Outbox(outbox)), end)
+                waiting = Outbox(outbox)
+                erasures = Erasures(database, waiting, settings.service_token.get_secret_value())
+                removed = await remove_orphans(store, TaskStore(database, waiting, erasures), end)
             finally:
                 await store.close()
                 await database.close()

@@ -162,7 +162,7 @@ async def test_a_failed_delivery_comes_back_after_its_delays_until_it_succeeds(
 async def test_a_delivery_that_fails_for_good_is_told_of_and_becomes_a_dead_letter(
     new_broker: Callable[[], Broker],
 ) -> None:
-    handler, dead = Handler(OSError("disk on fire")), Handler()
+    handler, dead = Handler(OSError("disk of someone@example.com on fire")), Handler()
     envelope = event("hopeless")
     async with started(new_broker()) as broker:
         await broker.subscribe(WORK, handler.table, concurrency=1, on_dead=dead)
@@ -173,7 +173,7 @@ async def test_a_delivery_that_fails_for_good_is_told_of_and_becomes_a_dead_lett
     assert handler.seen == ["hopeless"] * (1 + len(WORK.retry_delays))
     assert dead.seen == ["hopeless"]
     assert (letter.event_id, letter.type, letter.subject) == (envelope.id, AnalysisStarted.TYPE, "hopeless")
-    assert letter.reason == "OSError: disk on fire"
+    assert letter.reason == "OSError: disk of [address] on fire"
     assert Envelope.model_validate_json(letter.body) == envelope
 
 

@@ -27,6 +27,7 @@ from pydantic import ValidationError
 from contracts.events import Envelope, EventData
 from contracts.topology import Subscription
 from services.chassis.correlation import correlated
+from services.chassis.logs import masked
 from services.chassis.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -206,7 +207,7 @@ class Consumer:
             log.exception("handling failed for good; it is a dead letter now", failures=number)
             if self.on_dead is not None and data is not None:
                 await self.on_dead(data)
-            return "buried", partial(delivery.bury, f"{type(error).__name__}: {error}"[:LONGEST_REASON])
+            return "buried", partial(delivery.bury, masked(f"{type(error).__name__}: {error}")[:LONGEST_REASON])
         return "handled", delivery.ack
 
 

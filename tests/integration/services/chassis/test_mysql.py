@@ -1,6 +1,7 @@
 """MySQL's own dangers: missing databases and rights, lost and silent links, replicas that migrate at once."""
 
 import asyncio
+import logging
 import secrets
 import sys
 from collections.abc import AsyncIterator
@@ -8,12 +9,15 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import IntegrityError
 
 from contracts.events import AnalysisStarted
 from services.chassis import database as database_module
 from services.chassis import outbox as outbox_module
 from services.chassis.database import TRANSIENT, Database, DatabaseSilentError
+from services.chassis.logs import configure_logs
 from services.chassis.metrics import Metrics
 from services.chassis.outbox import Outbox, Relay, outbox_table
 from services.chassis.startup import StartupError
@@ -274,3 +278,31 @@ asyncio.run(main())
         names = (await connection.execute(sa.text("SELECT name FROM sample ORDER BY id"))).scalars().all()
     assert list(names) == ["first", "second"]
     await database.close()
+
+
+async def test_an_address_that_mysql_quotes_does_not_get_into_the_log(
+    sql_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    configure_logs("auth", "info", "json")
+    database = Database(sql_url)
+    person = sa.table("person", sa.column("address"))
+
+    async def insert() -> None:
+        async with database.write() as connection:
+            await connection.execute(sa.insert(person).values(address="someone@example.com"))
+
+    async with database.write(seconds=None) as connection:
+        await connection.execute(sa.text("CREATE TABLE person (address VARCHAR(255) PRIMARY KEY)"))
+    await insert()
+    with pytest.raises(IntegrityError) as refused:
+        await insert()
+    await database.close()
+    assert "someone@example.com" in str(refused.value)  # the parameters are hidden, but not what the server says
+    structlog.get_logger("services.auth.store").error("failed", exc_info=refused.value)
+    logging.captureWarnings(False)
+    said = capsys.readouterr().out
+    assert "Duplicate entry '[address]'" in said
+    assert "someone@example.com" not in said
