@@ -1,0 +1,58 @@
+"""What a deletion means for requests that are under way."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from contracts.events import AccountDeleted
+from contracts.internal import REPORT_PICTURES_PATH
+from services.tasks.photos.files import FilePhotos
+from tests.unit.services.tasks.forms import pair, photo
+from tests.unit.services.tasks.running import Service, tasks_service
+
+PERSON = "leaving@example.com"
+
+
+async def files(service: Service, folder: Path) -> int:
+    assert isinstance(service.photos, FilePhotos)
+    return await asyncio.to_thread(lambda: sum(path.is_file() for path in (folder / "photos").rglob("*")))
+
+
+async def test_an_upload_that_a_deletion_overtakes_is_refused_and_its_photos_are_gone_with_the_answer(
+    tmp_path: Path,
+) -> None:
+    async with tasks_service(tmp_path, auth_mode="legacy") as service:
+        during = datetime.now(UTC) + timedelta(seconds=60)  # later than this upload begins
+        await service.hear(AccountDeleted(user_id=PERSON, deleted_at=during, profile_version=0))
+        answer = await service.submit("task", pair(size=400_000), uid=PERSON)
+        assert answer.status == 410
+        assert "deleted" in answer.json["detail"]
+        assert await files(service, tmp_path) == 0
+        assert (await service.submit("task", pair(), uid="another@example.com")).status == 200
+
+
+async def test_a_picture_whose_job_is_erased_while_it_arrives_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with tasks_service(tmp_path, auth_mode="legacy") as service:
+        job_id = await service.new_job("task", uid=PERSON)
+        whole = service.photos.writer
+
+        def erased_meanwhile(*arguments: object) -> object:
+            async def finish(*last: str) -> None:
+                await finished(*last)
+                async with service.database.write() as connection:
+                    await connection.exec_driver_sql("DELETE FROM tasks_job")
+
+            writer = whole(*arguments)
+            finished = writer.finish
+            monkeypatch.setattr(writer, "finish", finish)
+            return writer
+
+        monkeypatch.setattr(service.photos, "writer", erased_meanwhile)
+        path = REPORT_PICTURES_PATH.format(job_id=job_id, name="image")
+        answer = await service.internal("PUT", path, data=photo(300_000))
+        assert answer.status == 404
+        assert await files(service, tmp_path) == 0
