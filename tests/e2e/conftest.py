@@ -311,7 +311,7 @@ class Compose:
     def restart_with(self, service: str, **settings: str) -> None:
         """Restart one service, and nothing else, with other settings; its dependents keep running."""
         self.environment.update(settings)
-        self.run("up", "--detach", "--wait", "--no-deps", "--no-build", service)
+        self.run("up", "--detach", "--no-deps", "--no-build", service)
         wait_until_ready(self.url)
 
     def logs(self) -> list[str]:

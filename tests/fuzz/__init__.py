@@ -29,7 +29,10 @@ CHECKS = (
 
 @dataclass(frozen=True)
 class Existing:
-    """What the requests speak of. Without a ``bearer`` they are sent without a token, as legacy mode allows."""
+    """What the requests speak of. Without a ``bearer`` they are sent without a token, as legacy mode allows.
+
+    ``leaver`` is the token of somebody who may sign out and delete the account in the middle of it.
+    """
 
     user_id: str
     task_id: str
@@ -37,9 +40,10 @@ class Existing:
     photo_id: str
     id_token: str
     bearer: str = ""
+    leaver: str = ""
 
 
-def existing(app: App, id_token: str, photo: bytes) -> Existing:
+def existing(app: App, id_token: str, photo: bytes, leaver: str = "") -> Existing:
     """Submit ``photo`` in the name of ``app``'s person, and wait for the report: what the requests may speak of."""
     sent = task()
     answer = app.submit(sent, [("obs0_thermal.jpg", photo)])
@@ -47,7 +51,7 @@ def existing(app: App, id_token: str, photo: bytes) -> Existing:
     job_id = answer.json()["jobId"]
     app.wait(job_id)
     photo_id = app.request("GET", f"/v1/tasks/{sent['id']}").json()["photos"][0]["photoID"]
-    return Existing(app.uid, sent["id"], job_id, photo_id, id_token, app.bearer or "")
+    return Existing(app.uid, sent["id"], job_id, photo_id, id_token, app.bearer or "", leaver)
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,6 @@ def fuzz(url: str, existing: Existing, *, seed: int, examples: int, seconds: int
     command += ["--no-color", "--warnings", "off", "--suppress-health-check", "all", "--request-timeout", "60"]
     # One failure does not hide the next one.
     command += ["--continue-on-failure", "--max-time", str(seconds)] if seconds else ["--continue-on-failure"]
-    if existing.bearer:
-        command += ["--header", f"Authorization: Bearer {existing.bearer}"]
     environment = {
         **os.environ,
         **{f"FUZZ_{name.upper()}": value for name, value in asdict(existing).items()},

@@ -10,6 +10,7 @@ import os
 import secrets
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from tests.e2e.conftest import Embedded
 from tests.e2e.issuer import issuing
 from tests.fuzz import existing, fuzz
 from tests.synthetic import make_scene
+
+LONGEST_SECONDS = 12 * 3600  # of the token of the backend that is started here
 
 
 @contextmanager
@@ -35,7 +38,7 @@ def _signed_in() -> Iterator[App]:
         uid = f"fuzz-{secrets.token_hex(4)}@example.com"
         folder = tempfile.TemporaryDirectory()
         with issuing() as issuer, folder, Embedded("required", issuer, Path(folder.name)) as running:
-            yield App(running.url, uid, bearer=issuer.token(uid, exp=2**31))
+            yield App(running.url, uid, bearer=issuer.token(uid, exp=int(time.time()) + LONGEST_SECONDS))
 
 
 if __name__ == "__main__":

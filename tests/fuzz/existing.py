@@ -9,7 +9,9 @@ from typing import Any
 import schemathesis
 from schemathesis.core import NotSet
 
-_REAL = {name: os.environ[f"FUZZ_{name.upper()}"] for name in ("user_id", "task_id", "job_id", "photo_id", "id_token")}
+_NAMES = ("user_id", "task_id", "job_id", "photo_id", "id_token", "bearer", "leaver")
+_REAL = {name: os.environ[f"FUZZ_{name.upper()}"] for name in _NAMES}
+_ENDS_TOKENS = ("/v1/sign_out", "/v1/account")  # of whoever asks: everything after it would be refused
 _JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00" + bytes(16)
 _TEXTS = ("title", "type", "state", "decision", "closedResult", "insideTemp", "outsideTemp")
 _numbers = itertools.count()
@@ -19,13 +21,18 @@ _numbers = itertools.count()
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
     """Put what exists into every second request; the rest of it stays as it was made up."""
     number = next(_numbers)
+    # Now and then a request keeps what was made up for a token, or goes without any.
+    token = _REAL["leaver" if case.path in _ENDS_TOKENS else "bearer"]
+    if token and number % 8 != 7:
+        case.headers["Authorization"] = f"Bearer {token}"
     if number % 2:
         return
     for name in ("task_id", "job_id", "photo_id"):
         if name in case.path_parameters:
             case.path_parameters[name] = _REAL[name]
     if case.query and "userID" in case.query:
-        case.query["userID"] = _REAL["user_id"]
+        # Some without what else was made up: a page has to be a sound one for the list to be looked at.
+        case.query = {**(case.query if number % 4 else {}), "userID": _REAL["user_id"]}
     if not isinstance(case.body, NotSet) and isinstance(case.body, dict):
         case.body = _spoken(case.body, number)
 

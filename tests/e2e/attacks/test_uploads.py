@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.e2e.app import BOUNDARY, App, image_of, multipart, task
 from tests.e2e.conftest import Backend
-from tests.unit.gateway.wire import Answer, ask, connected
+from tests.unit.gateway.wire import ask, connected
 
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
 
@@ -392,7 +392,10 @@ async def test_a_body_shorter_than_declared_leaves_nothing(backend: Backend, thi
 
 async def test_a_body_longer_than_declared_is_not_read_beyond(backend: Backend, thief: App, photo: bytes) -> None:
     form = _good_form(thief, photo)
-    answer: Answer = await ask(backend.port, _head(thief, f"Content-Length: {len(form) - 100}") + form)
+    try:
+        answer = await ask(backend.port, _head(thief, f"Content-Length: {len(form) - 100}") + form)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return  # the rest is no request: the connection may be gone before the answer
     assert answer.status == 400, answer
 
 
