@@ -1,5 +1,6 @@
 """What happens around every HTTP request: correlation, one log line, metrics, and the last resort for errors."""
 
+import asyncio
 import time
 
 import structlog
@@ -8,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.chassis.correlation import correlated
 from services.chassis.metrics import Metrics
-from services.chassis.problems import problem_response
+from services.chassis.problems import RETRY_AFTER_SECONDS, problem_response
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +55,12 @@ class RequestScope:
             except ClientDisconnect:
                 # Nobody's fault, and nobody is left to answer; the status is the one that nginx made customary.
                 status = status or CLIENT_GONE
+            except asyncio.CancelledError:  # by a stop that waits no longer
+                if not status:
+                    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+                    response = problem_response(503, "The service is being restarted. Please try again.", headers)
+                    await response(scope, receive, send_with_id)
+                raise
             except Exception:
                 log.exception("a request failed for a reason that nobody foresaw")
                 if status:

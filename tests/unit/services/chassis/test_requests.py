@@ -1,5 +1,6 @@
 """What happens around every request."""
 
+import asyncio
 import json
 
 import pytest
@@ -73,3 +74,28 @@ async def test_an_error_after_the_answer_has_begun_cuts_the_connection():
 
     with pytest.raises(RuntimeError):
         await handled(app)
+
+
+async def test_a_request_that_a_stop_cuts_off_is_answered_that_it_may_be_repeated():
+    sent: list[Message] = []
+    begun = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "headers": []}
+    request = asyncio.create_task(RequestScope(app, "some", Metrics())(scope, receive, send))
+    await begun.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert sent[0]["status"] == 503
+    assert b"retry-after" in dict(sent[0]["headers"])
+    assert json.loads(sent[1]["body"])["status"] == 503
