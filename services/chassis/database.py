@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 DEFAULT_DATABASE = "home_energy_audit_app_database"  # what the old backend called it
 POOL_SIZE = 10
-POOL_WAIT_SECONDS = 5
+POOL_WAIT_SECONDS = 3
 CONNECT_SECONDS = 3
 # For everything between asking for a connection and giving it back; migrations excepted. A database answers in
 # milliseconds, or is in trouble.

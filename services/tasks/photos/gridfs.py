@@ -7,7 +7,7 @@ chunks in memory before it sends any: with many uploads at once that is all memo
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -38,7 +38,7 @@ DEFAULT_DATABASE = "LeakageImages"  # what the old backend called it
 SERVER_SECONDS = 3  # to find a server that can do what is asked
 ANSWER_SECONDS = 5  # to do it; the driver's threads are free again by then too
 SEARCH_SECONDS = 60  # for what the sweeper asks, which looks at many photos
-ABORT_SECONDS = 1  # for a write that goes on in the driver although nobody waits for it any more
+ABORT_SECONDS = 2  # to undo an upload, while somebody waits to hear that it failed
 POOL_SIZE = 50
 BATCH = 500
 CHUNKS_AT_ONCE = 4
@@ -98,7 +98,7 @@ class _GridFSWriter:
         if self._under_way is not None:
             await asyncio.wait([self._under_way], timeout=ABORT_SECONDS)
         try:
-            await self._store.delete([str(self._id)])
+            await self._store.remove([self._id], ABORT_SECONDS)
         except PhotoStoreError as error:
             log.warning("an aborted upload stays for the sweeper", error=str(error))
 
@@ -216,9 +216,12 @@ class GridFSPhotos:
 
     async def delete(self, photo_ids: Collection[str]) -> None:
         """Remove photos: the file document first, so that no reader sees a photo without its chunks."""
-        keys = [ObjectId(photo_id) for photo_id in photo_ids if ObjectId.is_valid(photo_id)]
-        await self.answer(lambda: self.files.delete_many({"_id": {"$in": keys}}))
-        await self.answer(lambda: self.chunks.delete_many({"files_id": {"$in": keys}}))
+        await self.remove([ObjectId(photo_id) for photo_id in photo_ids if ObjectId.is_valid(photo_id)], SEARCH_SECONDS)
+
+    async def remove(self, keys: Sequence[ObjectId], seconds: float) -> None:
+        """The same by the keys themselves, each of its two steps within ``seconds``."""
+        await self.answer(lambda: self.files.delete_many({"_id": {"$in": keys}}), seconds)
+        await self.answer(lambda: self.chunks.delete_many({"files_id": {"$in": keys}}), seconds)
 
     async def written_between(self, start: datetime, end: datetime) -> AsyncIterator[list[str]]:
         """Our photos from that time, and what has chunks from that time but no file document."""
