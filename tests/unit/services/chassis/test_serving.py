@@ -103,7 +103,15 @@ async def start(*arguments: str) -> tuple[Process, int]:
 async def test_a_stop_lets_the_request_under_way_finish():
     process, port = await start()
     async with aiohttp.ClientSession() as http:
-        request = asyncio.ensure_future(http.get(f"http://127.0.0.1:{port}/"))
+
+        async def answered() -> aiohttp.ClientResponse:
+            while True:  # until the start is over, connections are refused
+                try:
+                    return await http.get(f"http://127.0.0.1:{port}/")
+                except aiohttp.ClientConnectorError:
+                    await asyncio.sleep(0.01)
+
+        request = asyncio.ensure_future(answered())
         while await process.stdout.readline() != b"answering\n":
             pass
         os.kill(process.pid, signal.SIGTERM)
