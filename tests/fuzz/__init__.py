@@ -31,7 +31,7 @@ CHECKS = (
 class Existing:
     """What the requests speak of. Without a ``bearer`` they are sent without a token, as legacy mode allows.
 
-    ``leaver`` is the token of somebody who may sign out and delete the account in the middle of it.
+    ``leaver`` and ``deserter`` are tokens of two more people, who sign out and delete their account meanwhile.
     """
 
     user_id: str
@@ -41,9 +41,10 @@ class Existing:
     id_token: str
     bearer: str = ""
     leaver: str = ""
+    deserter: str = ""
 
 
-def existing(app: App, id_token: str, photo: bytes, leaver: str = "") -> Existing:
+def existing(app: App, id_token: str, photo: bytes, leaver: str = "", deserter: str = "") -> Existing:
     """Submit ``photo`` in the name of ``app``'s person, and wait for the report: what the requests may speak of."""
     sent = task()
     answer = app.submit(sent, [("obs0_thermal.jpg", photo)])
@@ -51,7 +52,7 @@ def existing(app: App, id_token: str, photo: bytes, leaver: str = "") -> Existin
     job_id = answer.json()["jobId"]
     app.wait(job_id)
     photo_id = app.request("GET", f"/v1/tasks/{sent['id']}").json()["photos"][0]["photoID"]
-    return Existing(app.uid, sent["id"], job_id, photo_id, id_token, app.bearer or "", leaver)
+    return Existing(app.uid, sent["id"], job_id, photo_id, id_token, app.bearer or "", leaver, deserter)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from typing import Any
 import schemathesis
 from schemathesis.core import NotSet
 
-_NAMES = ("user_id", "task_id", "job_id", "photo_id", "id_token", "bearer", "leaver")
+_NAMES = ("user_id", "task_id", "job_id", "photo_id", "id_token", "bearer", "leaver", "deserter")
 _REAL = {name: os.environ[f"FUZZ_{name.upper()}"] for name in _NAMES}
-_ENDS_TOKENS = ("/v1/sign_out", "/v1/account")  # of whoever asks: everything after it would be refused
+# Whose token is sent: to end one's tokens or account takes somebody else, and to take everything along takes a token.
+_SENT = {"/v1/sign_out": "leaver", "/v1/account": "deserter", "/v1/account/export": "id_token"}
 _JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00" + bytes(16)
 _TEXTS = ("title", "type", "state", "decision", "closedResult", "insideTemp", "outsideTemp")
 _numbers = itertools.count()
@@ -22,9 +23,10 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
     """Put what exists into every second request; the rest of it stays as it was made up."""
     number = next(_numbers)
     # Now and then a request keeps what was made up for a token, or goes without any.
-    token = _REAL["leaver" if case.path in _ENDS_TOKENS else "bearer"]
-    if token and number % 8 != 7:
-        case.headers["Authorization"] = f"Bearer {token}"
+    if number % 8 != 7:
+        case.headers.pop("Authorization", None)
+        if token := _REAL[_SENT.get(case.path, "bearer")]:
+            case.headers["Authorization"] = f"Bearer {token}"
     if number % 2:
         return
     for name in ("task_id", "job_id", "photo_id"):

@@ -12,8 +12,9 @@ EXAMPLES = 5  # per operation and phase
 
 def test_nothing_is_answered_that_the_document_does_not_say(backend: Backend, photo: bytes) -> None:
     """With a token where one is demanded; without any in legacy mode, as the published app asks."""
-    app, leaver = backend.phone("fuzz"), backend.phone("leaver", signed_in=True)
-    known = existing(app, backend.issuer.token(app.uid), photo, leaver.bearer or "")
+    app = backend.phone("fuzz")
+    leaver, deserter = (backend.phone(name, signed_in=True).bearer or "" for name in ("leaver", "deserter"))
+    known = existing(app, backend.issuer.token(app.uid), photo, leaver, deserter)
     before = len(_answered(backend))
     outcome = fuzz(backend.url, known, seed=SEED, examples=EXAMPLES)
     assert outcome.clean, outcome.text[-15_000:]
