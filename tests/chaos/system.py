@@ -281,6 +281,7 @@ class System:
         self.pace = pace
         self._analyzer = analyzer
         self._rng = rng
+        self._token = secrets.token_hex(16)
         # With the defaults of their makers: a binary log, and a flush to disk for each commit.
         mysql = _Container("MYSQL_IMAGE", "mysql:9.7").with_env("MYSQL_ROOT_PASSWORD", PASSWORD)
         mongo = _Container("MONGO_IMAGE", "mongo:8.0").with_command(
@@ -336,6 +337,7 @@ class System:
             "AUTH_MODE": "required",
             "GOOGLE_CLIENT_IDS": CLIENT_ID,
             "GOOGLE_CERTS_URL": f"http://127.0.0.1:{self.issuer.port}/certs",
+            "SERVICE_TOKEN": self._token,
         }
         self.processes[name] = Process(name, module, free_port(), common | environment, self.folder)
 
@@ -361,7 +363,6 @@ class System:
         def amqp(port: int) -> str:
             return f"amqp://tester:{PASSWORD}@127.0.0.1:{port}/"
 
-        token = secrets.token_hex(16)
         await self._add_link(stack, "phones", "gateway")
         at = await ports("gateway", "auth", "tasks")
         gateway = {"AUTH_URL": f"http://127.0.0.1:{at['auth']}", "TASKS_URL": f"http://127.0.0.1:{at['tasks']}"}
@@ -382,7 +383,6 @@ class System:
                 "MONGO_URL": f"mongodb://127.0.0.1:{at['mongo']}/{MONGO_DATABASE}?directConnection=true",
                 "RABBITMQ_URL": amqp(at["rabbitmq"]),
                 "AUTH_URL": f"http://127.0.0.1:{at['auth']}",
-                "SERVICE_TOKEN": token,
                 "JOB_REPUBLISH_SECONDS": str(self.pace.republish_seconds),
                 "JOB_DEADLINE_SECONDS": str(self.pace.deadline_seconds),
                 "PHOTO_GRACE_SECONDS": str(self.pace.grace_seconds),
@@ -393,7 +393,6 @@ class System:
             analysis = {
                 "RABBITMQ_URL": amqp(at["rabbitmq"]),
                 "TASKS_URL": f"http://127.0.0.1:{at['tasks']}",
-                "SERVICE_TOKEN": token,
                 "ANALYZER": self._analyzer,
                 "MOCK_SECONDS": str(self.pace.mock_seconds),
                 "ANALYSIS_WORKERS": "2",
