@@ -1,7 +1,7 @@
 """A thermal photo as temperatures: the result of decoding, whatever the photo's kind was.
 
 Three sources, best first: a temperature per pixel stored in the file (FLIR R-JPEG); a false-colour picture whose scale
-is noted in the file or printed on it; one whose scale must be guessed from the temperatures that the homeowner typed.
+is noted in the file or printed on it; one without a scale, of which only the order of temperatures is known.
 """
 
 from dataclasses import dataclass
@@ -53,15 +53,15 @@ class ScaleSource(StrEnum):
     RADIOMETRIC = "radiometric"  # a temperature per pixel in the file
     METADATA = "metadata"  # the range in the camera's notes of the file
     PRINTED = "printed"  # the range printed on the picture: read from it, or given by the caller
-    TYPED = "typed"  # guessed from the inside and outside temperatures: an estimate
-    NONE = "none"  # no degrees at all: 0 is the cold end of the scale and 1 the hot one
+    TYPED = "typed"  # nowhere, but the inside and outside temperatures are known: detection estimates the degrees
+    NONE = "none"  # nowhere, and not both of those temperatures are known
 
 
 @dataclass(frozen=True, slots=True)
 class Thermogram:
     """What a thermal photo says, upright, at working resolution."""
 
-    temperature: NDArray[np.float32]  # (h, w), °C; an estimate when ``scale`` is TYPED; 0..1 when it is NONE
+    temperature: NDArray[np.float32]  # (h, w), °C; from 0, cold end, to 1, hot end, when ``scale`` is TYPED or NONE
     valid: NDArray[np.bool_]  # (h, w), False where print, a logo, a bar or an unexplained colour hides the scene
     clipped_low: NDArray[np.bool_]  # (h, w), at the cold end of the scale: the truth may be colder
     clipped_high: NDArray[np.bool_]  # (h, w), at the hot end
@@ -240,11 +240,9 @@ def _false_colour(
         printed = read_printed_range(picture.rgb, bar, inside_c=inside_c, outside_c=outside_c)
         if printed is not None:
             source, (low, high) = ScaleSource.PRINTED, printed
-    if source is ScaleSource.NONE and inside_c is not None and outside_c is not None:
-        guessed = _guessed_scale(place[valid], inside_c, outside_c)
-        if guessed is not None:
-            source, (low, high) = ScaleSource.TYPED, guessed
-            reasons.append("The temperature scale of the photo was estimated from the temperatures that you typed.")
+    if source is ScaleSource.NONE and inside_c is not None and outside_c is not None and inside_c != outside_c:
+        source = ScaleSource.TYPED
+        reasons.append("The temperature scale of the photo was estimated from the temperatures that you typed.")
     temperature = (low + (high - low) * place).astype(np.float32)
     full = picture.size[0] / picture.rgb.shape[1]
     window = (round(x0 * full), round(y0 * full), round(x1 * full), round(y1 * full))
@@ -253,30 +251,6 @@ def _false_colour(
         palettes.known()[palette].name, explained, blended, estimate_noise(temperature), window, picture.size,
         tuple(reasons),
     )  # fmt: skip
-
-
-def _guessed_scale(places: NDArray[np.float32], inside_c: float, outside_c: float) -> tuple[float, float] | None:
-    """Guess the scale's (cold end, hot end) in °C from the places of what is seen and the typed temperatures.
-
-    Two thirds up the distribution lies ordinary indoor surface, whose index is 0.95. The wider the ordinary places
-    spread towards the cold, the narrower is the scale: cameras set it to what they see. Fitted on 196 synthetic scenes
-    (the span is met within a factor of 1.7 in two of three); on 14 real pictures whose scale is printed it is 10 % too
-    narrow in the mean and within a factor of 1.3 in two of three. Nothing indoors is colder than outside.
-
-    None where the two temperatures are the same, or nothing is seen. In a house that is colder than outside, all of
-    this is reversed.
-    """
-    difference = inside_c - outside_c
-    if abs(difference) < 1 or not places.size:
-        return None
-    towards = places if difference > 0 else 1 - places
-    coldest, ordinary, warm = (float(value) for value in np.quantile(towards, (0.005, 0.65, 0.75)))
-    span = 0.45 * max(warm - coldest, 0.03) ** -0.45
-    if ordinary > coldest:
-        span = min(span, 0.95 / (ordinary - coldest))
-    low_index = 0.95 - span * ordinary
-    ends = [outside_c + difference * index for index in (low_index, low_index + span)]
-    return min(ends), max(ends)
 
 
 def _with_polarity(layout: _Layout) -> tuple[int, bool]:
