@@ -23,12 +23,13 @@ from services.chassis.identity import Identity
 from services.chassis.metrics import Metrics
 from services.chassis.problems import Problem, problem_response
 
-Kind = Literal["login", "submit", "poll", "other"]
+Kind = Literal["login", "submit", "poll", "account", "other"]
 
 _TOO_MANY = {
     "login": "sign-ins",
     "submit": "submissions",
     "poll": "questions about submissions",
+    "account": "requests about an account",
     "other": "requests",
 }
 
@@ -41,6 +42,7 @@ class Admission:
             "login": settings.limit_login,
             "submit": settings.limit_submit,
             "poll": settings.limit_poll,
+            "account": settings.limit_account,
             "other": settings.limit_other,
         }
         people = settings.people_per_address

@@ -38,9 +38,9 @@ PUBLIC_ROUTES = (
     PublicRoute("login", "POST", ("/auth/login", "/login"), "auth", "/login", needs_token=False, kind="login"),
     PublicRoute("update_profile", "POST", ("/auth/update_profile", "/update_profile"), "auth", "/update_profile"),
     PublicRoute("read_profile", "GET", ("/v1/profile",), "auth", "/v1/profile"),
-    PublicRoute("sign_out", "POST", ("/v1/sign_out",), "auth", "/v1/sign_out"),
-    PublicRoute("delete_account", "DELETE", ("/v1/account",), "auth", "/v1/account"),
-    PublicRoute("export_account", "GET", ("/v1/account/export",), "tasks", "/v1/account/export"),
+    PublicRoute("sign_out", "POST", ("/v1/sign_out",), "auth", "/v1/sign_out", kind="account"),
+    PublicRoute("delete_account", "DELETE", ("/v1/account",), "auth", "/v1/account", kind="account"),
+    PublicRoute("export_account", "GET", ("/v1/account/export",), "tasks", "/v1/account/export", kind="account"),
     PublicRoute("submit", "POST", ("/leakage/detect_leak", "/detect_leak"), "tasks", "/detect_leak", kind="submit"),
     PublicRoute(
         "follow_job",

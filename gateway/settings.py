@@ -45,14 +45,19 @@ class GatewaySettings(ServiceSettings):
         description="how many people may share an address (an IPv6 /64): one may do so many times what the `LIMIT_…` "
         "allow a person, and requests without a token are counted by it alone",
     )
-    limit_login: Limit = Field(Rate(6, 60), description="sign-ins of a person, counted by address; `off` for no limit")
-    limit_submit: Limit = Field(Rate(20, 60), description="submissions of a person; `off` for no limit")
+    limit_login: Limit = Field(Rate(10, 60), description="sign-ins of a person, counted by address; `off` for no limit")
+    limit_submit: Limit = Field(Rate(60, 60), description="submissions of a person; `off` for no limit")
     limit_poll: Limit = Field(
         Rate(600, 60), description="questions of a person whether jobs are done; `off` for no limit"
     )
+    limit_account: Limit = Field(
+        Rate(10, 60), description="sign-outs, deletions and exports of a person; `off` for no limit"
+    )
     limit_other: Limit = Field(Rate(120, 60), description="any other requests of a person; `off` for no limit")
     uploads_per_person: int = Field(
-        8, ge=1, description="requests of a person with a body (submissions, above all) that may be under way at a time"
+        32,
+        ge=1,
+        description="requests of a person with a body (submissions, above all) that may be under way at a time",
     )
     uploads_at_once: int = Field(512, ge=1, description="the same for everybody together, in each gateway process")
     downloads_per_person: int = Field(

@@ -104,7 +104,7 @@ class UserStore:
 
 
 async def announce_profiles(database: Database, outbox: Outbox) -> int:
-    """Tell again of every profile that was ever changed, for readers that may have missed it; how many."""
+    """Tell again of every profile that has a version, for readers that may have missed it; how many."""
     announced, last = 0, ""
     while True:
         page = sa.select(users).where(users.c.userID > last, users.c.profileVersion > 0).order_by(users.c.userID)

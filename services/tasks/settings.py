@@ -31,7 +31,7 @@ class TasksSettings(ServiceSettings):
     max_photo_bytes: int = Field(25 * MIB, ge=1024, description="largest photo, in bytes")
     max_photos: int = Field(20, ge=1, le=1000, description="most photos in a submission")
     max_unfinished_jobs: int = Field(
-        50, ge=1, description="most jobs of one person that have not ended; beyond it submissions are answered 429"
+        100, ge=1, description="most jobs of one person that have not ended; beyond it submissions are answered 429"
     )
     max_outbox_rows: int = Field(
         10_000,

@@ -57,7 +57,7 @@ _SUGGESTION_TEXTS = ("title", "subtitle", "difficulty", "costRange", "estimatedR
 class Bounds:
     """How much may wait. Requests at the same moment may pass the bounds by their number."""
 
-    jobs_of_a_person: int = 50
+    jobs_of_a_person: int = 100
     outbox_rows: int = 10_000
 
 

@@ -3,8 +3,10 @@
 Unlike the servers of the tests, MySQL here keeps its production settings: each commit reaches the disk.
 """
 
+import base64
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -72,6 +74,8 @@ class System:
     rabbitmq_url: str
     issuer: Issuer
     logs: Path
+    service_token: str = field(default_factory=lambda: secrets.token_hex(32))
+    access_token_key: str = field(default_factory=lambda: base64.b64encode(secrets.token_bytes(32)).decode())
     running: dict[str, Process] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
 
@@ -136,8 +140,15 @@ class System:
             "AUTH_MODE": "required",
             "GOOGLE_CLIENT_IDS": CLIENT_ID,
             "GOOGLE_CERTS_URL": f"http://127.0.0.1:{self.issuer.port}/certs",
-            "SERVICE_TOKEN": "a-token-of-the-benchmark-alone",
-            "ACCESS_TOKEN_KEYS": "OTgzNDc1OTgzNzQ1OTgzNzQ1OTg3MzQ1OTg3MzQ1OTg=",
+            "SERVICE_TOKEN": self.service_token,
+            "ACCESS_TOKEN_KEYS": self.access_token_key,
+            # What is measured is the system's speed, not the patience of its limits.
+            **dict.fromkeys(("LIMIT_LOGIN", "LIMIT_SUBMIT", "LIMIT_POLL", "LIMIT_ACCOUNT", "LIMIT_OTHER"), "off"),
+            **dict.fromkeys(
+                ("UPLOADS_PER_PERSON", "UPLOADS_AT_ONCE", "DOWNLOADS_PER_PERSON", "DOWNLOADS_AT_ONCE"), "2000"
+            ),
+            "MAX_UNFINISHED_JOBS": "1000000",
+            "MAX_OUTBOX_ROWS": "1000000",
             "LOG_LEVEL": "info",
             "LOG_FORMAT": "json",
         }

@@ -367,7 +367,7 @@ class System:
         at = await ports("gateway", "auth", "tasks")
         gateway = {"AUTH_URL": f"http://127.0.0.1:{at['auth']}", "TASKS_URL": f"http://127.0.0.1:{at['tasks']}"}
         # How often a person may ask is another promise; these ask often, and all from one address.
-        gateway |= dict.fromkeys(("LIMIT_LOGIN", "LIMIT_SUBMIT", "LIMIT_POLL", "LIMIT_OTHER"), "off")
+        gateway |= dict.fromkeys(("LIMIT_LOGIN", "LIMIT_SUBMIT", "LIMIT_POLL", "LIMIT_ACCOUNT", "LIMIT_OTHER"), "off")
         self._add_process("gateway", "gateway", gateway)
         at = await ports("auth", "mysql", "rabbitmq")
         auth = {

@@ -7,15 +7,20 @@ from datetime import UTC, datetime
 
 from contracts.events import Household, ProfileUpdated
 from services.auth.models import outbox as auth_outbox
+from services.auth.models import sign_outs
 from services.auth.store import UserStore
 from services.chassis.database import Database
 from services.chassis.metrics import Metrics
 from services.chassis.outbox import Outbox, Relay
+from services.chassis.signouts import SignOuts
+from services.tasks.erasure import Erasures
 from services.tasks.models import outbox as tasks_outbox
 from services.tasks.store import StoredPicture, TaskStore
 from tests.brokers import RecordingBroker
 from tests.integration.services.tasks.test_store import ME, completed, submission, uploaded
+from tests.tokens import proved
 
+SECRET = "of the pseudonyms"
 SOON = -60.0  # seconds ago
 PROFILE = {
     "zipCode": "15213",
@@ -56,16 +61,16 @@ async def _relay_in_vain(database: Database, waiting: Outbox, service: str) -> N
 
 
 async def _accounts(database: Database, waiting: Outbox) -> None:
-    users = UserStore(database, waiting)
-    await users.open_account(ME)
-    await users.open_account(ME)
+    users = UserStore(database, waiting, SignOuts(database, sign_outs, SECRET))
+    await users.open_account(ME, proved(ME))
+    await users.open_account(ME, proved(ME))
     await users.change_profile(ME, PROFILE)
     await users.change_profile("nobody@example.com", PROFILE)
     await users.find(ME)
 
 
 async def _tasks(database: Database, waiting: Outbox, name: str) -> None:
-    store = TaskStore(database, waiting)
+    store = TaskStore(database, waiting, Erasures(database, waiting, SECRET))
     household = Household(zip_code="15213", appliances=("Window AC",))
     for version in (2, 3, 1):
         await store.remember_household(ProfileUpdated(user_id=ME, version=version, household=household))

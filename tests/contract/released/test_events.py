@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from contracts.events import EVENTS, Envelope
-from tests.contract.consumers.test_events import READINGS, Reading, each_reading, read
+from tests.contract.consumers.test_events import READINGS, Reading, read
 
 HERE = Path(__file__).parent
 EVENT_FILES = {path.stem: path.read_text() for path in sorted((HERE / "events").glob("*.json"))}
@@ -26,6 +26,10 @@ WORDS = {"description", "title", "default"}  # what says nothing about the value
 def reading_of(name: str) -> Reading:
     (reading,) = [reading for reading in READINGS if name.startswith(f"{reading.event.TYPE}.")]
     return reading
+
+
+def schema_of(reading: Reading) -> Path:
+    return HERE / "schemas" / f"{reading.event.TYPE}.json"
 
 
 @each_event
@@ -51,9 +55,13 @@ def contains(new: Any, old: Any) -> bool:
     return bool(new == old)
 
 
-@each_reading
+# What the released version does not know it does not read: the queues of new events are new.
+KNOWN = [reading for reading in READINGS if schema_of(reading).exists()]
+
+
+@pytest.mark.parametrize("reading", KNOWN, ids=str)
 def test_what_we_write_is_what_the_released_version_takes(reading: Reading) -> None:
-    path = HERE / "schemas" / f"{reading.event.TYPE}.json"
+    path = schema_of(reading)
     for form in (reading.least, reading.full):
         ours = Envelope.wrap(reading.event.model_validate(form), traceparent=None).model_dump(mode="json")
         jsonschema.validate(ours["data"], json.loads(path.read_text()))

@@ -14,6 +14,7 @@ LIMITS = {
     "LIMIT_LOGIN": "3/hour",
     "LIMIT_SUBMIT": "4/hour",
     "LIMIT_POLL": "60/hour",
+    "LIMIT_ACCOUNT": "5/hour",
     "LIMIT_OTHER": "10/hour",
     "PEOPLE_PER_ADDRESS": "5",
     "UPLOADS_PER_PERSON": "2",

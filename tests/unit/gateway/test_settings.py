@@ -26,7 +26,7 @@ def test_the_least_that_must_be_said_is_enough(environment: pytest.MonkeyPatch):
     assert (settings.port, settings.metrics_port, settings.auth_mode) == (8000, 9000, "required")
     assert (settings.auth_url, settings.google_client_ids) == ("http://auth:8001", ("a", "b"))
     assert settings.max_upload_bytes == 160 * 1024 * 1024
-    assert (str(settings.limit_login), settings.trusted_proxies) == ("6/minute", ())
+    assert (str(settings.limit_login), settings.trusted_proxies) == ("10/minute", ())
 
 
 @pytest.mark.parametrize("name", ENVIRONMENT)
