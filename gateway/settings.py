@@ -57,7 +57,7 @@ class GatewaySettings(ServiceSettings):
     uploads_per_person: int = Field(
         32,
         ge=1,
-        description="requests of a person with a body (submissions, above all) that may be under way at a time",
+        description="requests of a person with a body (submissions, above all) that may be under way",
     )
     uploads_at_once: int = Field(512, ge=1, description="the same for everybody together, in each gateway process")
     downloads_per_person: int = Field(
