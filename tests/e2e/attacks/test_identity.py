@@ -2,6 +2,7 @@
 
 import base64
 import json
+import secrets
 import threading
 import time
 import urllib.request
@@ -261,7 +262,7 @@ async def test_no_other_header_says_who_somebody_is(
 
 
 def test_keys_are_rotated_by_restarts_and_no_token_of_a_live_key_is_refused(issuer: Issuer, tmp_path: Path) -> None:
-    old, new = AccessIssuer(b"o" * 32), AccessIssuer(b"n" * 32)
+    old, new = AccessIssuer(secrets.token_bytes(32)), AccessIssuer(secrets.token_bytes(32))
     file = tmp_path / "kept" / "access-token.key"
     file.parent.mkdir(mode=0o700)
     uid = f"{uuid.uuid4().hex}@example.com"
@@ -293,7 +294,8 @@ def test_a_key_is_rotated_while_the_rest_runs_and_nobody_notices(
     uid = victim.app.uid
     before = App(backend.url, uid, bearer=victim.app.login(backend.issuer.token(uid)).json()["access_token"])
     first = stack.secrets["ACCESS_TOKEN_KEYS"]
-    second = _base64(b"n" * 32)
+    new = AccessIssuer(secrets.token_bytes(32))
+    second = _base64(new.seed)
     refusals: list[int] = []
     asked = 0
     over = threading.Event()
@@ -316,7 +318,7 @@ def test_a_key_is_rotated_while_the_rest_runs_and_nobody_notices(
         stack.restart_with("auth", ACCESS_TOKEN_KEYS=f"{first},{second}")
         stack.restart_with("auth", ACCESS_TOKEN_KEYS=f"{second},{first}")
         after = App(backend.url, uid, bearer=before.login(backend.issuer.token(uid)).json()["access_token"])
-        assert jwt.get_unverified_header(after.bearer or "")["kid"] == AccessIssuer(b"n" * 32).key_id
+        assert jwt.get_unverified_header(after.bearer or "")["kid"] == new.key_id
         assert after.request("GET", f"/v1/tasks/{victim.task_id}").status == 200
     finally:
         over.set()
