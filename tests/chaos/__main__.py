@@ -54,7 +54,7 @@ async def _main(arguments: argparse.Namespace) -> tuple[Path, Course]:
                     await run.sweep()
                 if arguments.plant:
                     stores = await run.stores()
-                    await asyncio.to_thread(plant, arguments.plant, system, stores)
+                    await asyncio.to_thread(plant, arguments.plant, system, stores, run.acknowledged())
                     await run.poll_all()
                 await run.judge(constant_image=mock)
             finally:

@@ -266,7 +266,7 @@ def settled(stores: Stores) -> bool:
 def _is_known_to_tasks(stores: Stores, user: str) -> bool:
     row, known = stores.users[user], stores.households.get(user)
     if known is None:
-        return bool(row["profileVersion"] == 0)
+        return row["zipCode"] is None  # nothing was ever written
     return bool(known["version"] == row["profileVersion"] and known["household"]["zip_code"] == row["zipCode"])
 
 

@@ -3,7 +3,7 @@
 # ruff: noqa: S608 - statements about ids that the system itself made
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,12 +24,15 @@ def _sql(system: System, statement: str) -> None:
     system.mysql.execute(f"USE {SQL_DATABASE}", statement.replace(":", "\\:"))  # a colon begins a parameter
 
 
-def _done(stores: Stores) -> dict[str, str]:
-    """A finished job that its task shows, the last of them all (ids are random)."""
+def _done(stores: Stores, acknowledged: Collection[str]) -> dict[str, str]:
+    """An acknowledged job that is done and that its task shows, the last of them all (ids are random)."""
     found = max(
         (job_id, row["taskID"])
         for job_id, row in stores.jobs.items()
-        if row["state"] == "done" and row["imageID"] and stores.tasks[row["taskID"]]["jobID"] == job_id
+        if job_id in acknowledged
+        and row["state"] == "done"
+        and row["imageID"]
+        and stores.tasks[row["taskID"]]["jobID"] == job_id
     )
     return {"job": found[0], "task": found[1]}
 
@@ -128,6 +131,6 @@ PLANTS: dict[str, Callable[..., None]] = {
 }
 
 
-def plant(kind: str, system: System, stores: Stores) -> None:
-    """Break a system that holds ``stores`` in one way; blocking."""
-    PLANTS[kind](system, **_done(stores))
+def plant(kind: str, system: System, stores: Stores, acknowledged: Collection[str]) -> None:
+    """Break a system that holds ``stores`` in one way, where something was ``acknowledged``; blocking."""
+    PLANTS[kind](system, **_done(stores, acknowledged))

@@ -199,6 +199,10 @@ class Run:
         """The submissions that were answered 200."""
         return [e for e in self.history.events if e["kind"] == "submit" and e.get("status") == 200]
 
+    def acknowledged(self) -> set[str]:
+        """The jobs that phones were told of."""
+        return {event["job"] for event in self._taken()}
+
     async def _poll(self, taken: list[Event]) -> list[Event]:
         phones = {phone.uid: phone for phone in (*self._phones, self._probe)}
         gate = asyncio.Semaphore(AT_ONCE)

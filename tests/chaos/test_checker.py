@@ -123,6 +123,11 @@ def test_a_profile_left_unanswered_may_be_stored_or_not(world: World) -> None:
     assert world.found() == []
 
 
+def test_an_account_whose_profile_was_never_written_need_not_be_known_to_tasks(world: World) -> None:
+    world.stores.users[BOB]["profileVersion"] = 7
+    assert world.found() == []
+
+
 def test_a_dead_letter_is_explained_when_its_job_has_ended(world: World) -> None:
     world.stores.dead_letters.append({"queue": "q", "type": "t", "subject": "j1", "reason": "no"})
     assert world.found() == []

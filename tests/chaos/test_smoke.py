@@ -53,7 +53,8 @@ async def _run(folder: Path) -> Outcome:
                 violations = len(run.course.violations)
                 found = {}
                 for kind in PLANTS:
-                    await asyncio.to_thread(plant, kind, system, await run.stores(patient=False))
+                    stores = await run.stores(patient=False)
+                    await asyncio.to_thread(plant, kind, system, stores, run.acknowledged())
                     await run.poll_all()
                     found[kind] = {violation.kind for violation in await run.judge(constant_image=True, patient=False)}
     finally:
