@@ -87,8 +87,7 @@ def test_all_that_is_missing_is_named_at_once(module: str) -> None:
         ("services.auth", "ACCESS_TOKEN_KEYS", base64.b64encode(b"change" * 5 + b"me").decode()),
         ("services.analysis", "SERVICE_TOKEN", "change-me-change-me"),
         ("services.tasks", "SERVICE_TOKEN", "x" * 32),
-        ("services.analysis", "RABBITMQ_URL", "amqp://guest:guest@rabbitmq:5672/"),
-        ("services.auth", "SQL_URL", "mysql://root:password@mysql:3306/"),
+        ("services.auth", "SQL_URL", "mysql://root:changeme@mysql:3306/"),
         ("services.tasks", "MONGO_URL", "mongodb://root:example@mongo:27017/"),
     ],
 )

@@ -139,21 +139,17 @@ def test_random_secrets_are_taken() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "amqp://guest:guest@rabbitmq/",
-        "amqp://rabbitmq:5672/",
-        "amqp://audit@rabbitmq/",
-        "amqps://audit:short@10.1.2.3/",
-        "amqp://audit-user:audit-user@rabbitmq/",
+        "amqp://audit:changeme@rabbitmq/",
         "mysql://root:change%6de-now@mysql:3306/",
-        "mysql+asyncmy://root:passwordpassword@[2001:db8::1]:3306/",
+        "mysql+asyncmy://root:CHANGE-ME@[2001:db8::1]:3306/",
         "mongodb://root:my-example-1@one:27017,two:27017/?authSource=admin",
     ],
 )
-def test_a_server_reached_over_a_network_has_a_password_that_nobody_knows(
+def test_a_password_of_a_server_that_was_meant_to_be_replaced_is_refused(
     environment: pytest.MonkeyPatch, url: str
 ) -> None:
     environment.setenv("RABBITMQ_URL", url)
-    with pytest.raises(StartupError, match=r"RABBITMQ_URL: (has a password that|must name a user)") as refusal:
+    with pytest.raises(StartupError, match="RABBITMQ_URL: has a password out of an example") as refusal:
         load(Sample)
     assert url not in str(refusal.value)
 
@@ -162,15 +158,13 @@ def test_a_server_reached_over_a_network_has_a_password_that_nobody_knows(
     "url",
     [
         "amqp://guest:guest@localhost/",
-        "amqp://guest:guest@127.0.0.1:5672/",
-        "mysql://root:root@[::1]/",
-        "mysql://test:test@172.17.0.1:32768/",
+        "mysql://root:root@mysql/",
         "amqp://audit:9d2f-77ab-more@rabbitmq/",
         "mongodb://mongo:27017/LeakageImages",
         "sqlite:////data/tasks.sqlite3",
         "in-process",
     ],
 )
-def test_a_server_on_this_machine_may_have_any(environment: pytest.MonkeyPatch, url: str) -> None:
+def test_any_other_is_the_servers_affair(environment: pytest.MonkeyPatch, url: str) -> None:
     environment.setenv("RABBITMQ_URL", url)
     assert load(Sample).rabbitmq_url == url
