@@ -166,8 +166,9 @@ class Export:
 
 def _parts(task_ids: Sequence[str]) -> dict[str, sa.Select[Any]]:
     """What belongs to tasks, by the name that it has in the export."""
-    kept = (photos.c.taskID.in_(task_ids), photos.c.droppedAt.is_(None))
-    made = photos.c.kind.in_(("report", "thumbnail"))  # by us: after what was submitted
+    # A thumbnail is the report's image once more, only smaller.
+    kept = (photos.c.taskID.in_(task_ids), photos.c.droppedAt.is_(None), photos.c.kind != "thumbnail")
+    made = photos.c.kind == "report"  # by us: after what was submitted
     return {
         "jobs": sa.select(jobs).where(jobs.c.taskID.in_(task_ids)).order_by(jobs.c.submittedAt, jobs.c.jobID),
         "photos": sa.select(photos).where(*kept).order_by(made, photos.c.position, photos.c.photoID),
