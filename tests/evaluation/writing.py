@@ -155,6 +155,7 @@ def _lines(results: Results) -> Iterable[str]:
     yield f"seeds {results.first_seed} to {last}, drawn by `tests/synthetic` with exact truth; half of them are sound."
     yield f"These seeds were {'not used while' if held_out else 'those on which'} the analysis was tuned. Figures about"
     yield "synthetic scenes say how the analysis does on what the generator models, not on every house."
+    yield "What is missed, and why: [thermography.md](thermography.md#what-is-missed-and-why)."
     yield ""
     yield "| promise | target | measured | |"
     yield "|---|---|---|---|"
