@@ -50,7 +50,7 @@ async def _main(arguments: argparse.Namespace) -> tuple[Path, Course]:
             run = Run(system, history, arguments.seed, arguments.phones, camera)
             try:
                 await run.go(arguments.minutes * 60, chosen)
-                if arguments.minutes >= 5:
+                if arguments.minutes >= 3:
                     await run.sweep()
                 if arguments.plant:
                     stores = await run.stores()

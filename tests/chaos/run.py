@@ -8,6 +8,7 @@ fault was healed, has its report.
 
 import asyncio
 import random
+import secrets
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from services.chassis.database import Database
 from services.chassis.messaging.rabbitmq import RabbitBroker
 from services.chassis.metrics import Metrics
 from services.chassis.outbox import Outbox
+from services.tasks.erasure import Erasures
 from services.tasks.models import outbox as outbox_table
 from services.tasks.photos.gridfs import GridFSPhotos
 from services.tasks.settings import TasksSettings
@@ -248,7 +250,9 @@ class Run:
         settings = TasksSettings.model_construct(photo_grace_seconds=GRACE_SECONDS)
         outbox = Outbox(outbox_table)
         try:
-            await Sweeper(TaskStore(database, outbox), outbox, photos, broker, settings, metrics).sweep_orphans()
+            erasures = Erasures(database, outbox, secrets.token_hex())
+            store = TaskStore(database, outbox, erasures)
+            await Sweeper(store, erasures, outbox, photos, broker, settings, metrics).sweep_orphans()
         finally:
             await photos.close()
             await database.close()
