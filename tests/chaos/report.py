@@ -55,7 +55,8 @@ def markdown(course: Course, events: list[Event]) -> str:
         f"# Chaos run, seed {course.seed}",
         "",
         f"{course.seconds / 60:.1f} minutes, {sum(f.did is not None for f in course.faults)} faults, "
-        f"{did['jobs acknowledged']} submissions acknowledged, **{sum(counts.values())} violations**.",
+        f"{did['jobs acknowledged']} submissions acknowledged, "
+        + (f"**{sum(counts.values())} violations**." if course.judged else "**not checked**: the run was cut short."),
         "",
         "| violation | count |",
         "|---|---|",

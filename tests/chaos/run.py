@@ -18,12 +18,12 @@ from pathlib import Path
 from aio_pika.exceptions import AMQPError
 from docker.errors import DockerException
 from pymongo.errors import PyMongoError
+from services.tasks.erasure import Erasures
 
 from services.chassis.database import Database
 from services.chassis.messaging.rabbitmq import RabbitBroker
 from services.chassis.metrics import Metrics
 from services.chassis.outbox import Outbox
-from services.tasks.erasure import Erasures
 from services.tasks.models import outbox as outbox_table
 from services.tasks.photos.gridfs import GridFSPhotos
 from services.tasks.settings import TasksSettings
@@ -67,6 +67,7 @@ class Course:
     seed: int
     faults: list[Fault] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
+    judged: bool = False  # otherwise it was cut short, and nobody knows
     seconds: float = 0.0
     drained: float | None = None  # seconds after the last healing until the last job had its end
     ended_by_themselves: dict[str, int] = field(default_factory=dict)
@@ -226,6 +227,7 @@ class Run:
             self.history.events, await self.stores(patient=patient), grace_seconds=grace, constant_image=constant_image
         )
         self.course.violations += found
+        self.course.judged = True
         return found
 
     async def stores(self, *, patient: bool = True) -> Stores:

@@ -41,15 +41,21 @@ def test_answers_are_counted_by_status_and_jobs_by_their_end() -> None:
 
 
 def test_every_kind_of_violation_has_its_line() -> None:
-    text = markdown(Course(7), [])
+    text = markdown(Course(7, judged=True), [])
     assert all(f"| {kind} | 0 |" in text for kind in KINDS)
     assert "seed 7" in text
     assert "shortest failing history" not in text
 
 
 def test_a_violation_is_shown_with_its_history() -> None:
-    course = Course(7, violations=[Violation("lost", "t1", "job j1 is not in the database", (SUBMITTED,))])
+    course = Course(7, judged=True, violations=[Violation("lost", "t1", "job j1 is not in the database", (SUBMITTED,))])
     text = markdown(course, [SUBMITTED])
     assert "**1 violations**" in text
     assert "lost: t1: job j1 is not in the database" in text
     assert '"job": "j1"' in text
+
+
+def test_a_run_that_was_cut_short_does_not_pass_for_one_without_violations() -> None:
+    text = markdown(Course(7), [])
+    assert "not checked" in text
+    assert "0 violations" not in text
