@@ -16,7 +16,7 @@ from tests.e2e.conftest import Backend, Kept
 
 Pair = list[tuple[str, bytes]]
 
-ERASED_SECONDS = 150.0  # half a minute until no late transaction can be left, and a busy test machine
+ERASED_SECONDS = 150.0  # ten seconds until no late transaction can be left, and a busy test machine
 HEARD_SECONDS = 45.0
 
 
