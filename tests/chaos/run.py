@@ -18,12 +18,12 @@ from pathlib import Path
 from aio_pika.exceptions import AMQPError
 from docker.errors import DockerException
 from pymongo.errors import PyMongoError
-from services.tasks.erasure import Erasures
 
 from services.chassis.database import Database
 from services.chassis.messaging.rabbitmq import RabbitBroker
 from services.chassis.metrics import Metrics
 from services.chassis.outbox import Outbox
+from services.tasks.erasure import Erasures
 from services.tasks.models import outbox as outbox_table
 from services.tasks.photos.gridfs import GridFSPhotos
 from services.tasks.settings import TasksSettings
