@@ -22,15 +22,13 @@ from pymongo.database import Database
 
 from services.chassis.database import Database as SqlDatabase
 from services.chassis.migrations import migrate
-from services.chassis.outbox import Outbox
 from services.tasks.app import MIGRATIONS, SERVICE
-from services.tasks.models import outbox
 from services.tasks.photos import archive
 from services.tasks.photos.archive import ArchiveError, Copied, export_photos, import_photos
 from services.tasks.photos.gridfs import GridFSPhotos
 from services.tasks.photos.store import CHUNK_BYTES, PhotoMetadata, PhotoStoreError, new_photo_id
-from services.tasks.store import TaskStore
 from tests import servers
+from tests.integration.services.tasks.conftest import task_store
 from tests.integration.services.tasks.test_store import submission, uploaded
 
 Contents = dict[str, list[dict[str, Any]]]
@@ -235,7 +233,7 @@ async def test_photos_without_a_record_are_removed_however_old_they_are(
         moment = {"$set": {"uploadDate": datetime(2020, 1, 2, tzinfo=UTC)}}
         await store.files.update_one({"_id": ObjectId(photo_id)}, moment)
     another = GridFSBucket(mongo).upload_from_stream("of the old backend", b"photo")
-    await TaskStore(records, Outbox(outbox)).submit("job", submission(), [replace(uploaded(1)[0], photo_id=kept)])
+    await task_store(records).submit("job", submission(), [replace(uploaded(1)[0], photo_id=kept)])
     await records.close()
 
     removed = command(mongo_url, "remove-orphans", sql_url=sql_url)
