@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from services.chassis.cancellation import cancellation_kept
+
 log = structlog.get_logger(__name__)
 
 RESTART_SECONDS = 1.0
@@ -31,7 +33,8 @@ async def background(*works: Callable[[], Awaitable[None]]) -> AsyncIterator[Non
 async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
-            await work()
+            with cancellation_kept():
+                await work()
         except Exception:
             log.exception("background work failed; starting it again", work=getattr(work, "__qualname__", repr(work)))
         await asyncio.sleep(RESTART_SECONDS * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from services.chassis.cancellation import cancellation_kept
+
 log = structlog.get_logger(__name__)
 
 PROBE_SECONDS = 1.5
@@ -46,8 +48,9 @@ class Circuit:
 
     async def _answers(self) -> bool:
         try:
-            async with asyncio.timeout(PROBE_SECONDS):
-                await self._probe()
+            with cancellation_kept():
+                async with asyncio.timeout(PROBE_SECONDS):
+                    await self._probe()
         except Exception as error:  # noqa: BLE001 - whatever it is, the server did not answer
             log.debug("a probe was not answered", server=self._server, error=type(error).__name__)
             return False

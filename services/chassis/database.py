@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from services.chassis.cancellation import cancellation_kept
 from services.chassis.circuit import Circuit
 from services.chassis.startup import StartupError, wait_for
 
@@ -248,8 +249,9 @@ class Database:
             raise DatabaseSilentError("the database is silent")
         later = None if seconds is None else seconds + AGAIN_SECONDS
         try:
-            async with asyncio.timeout(later) as last, asyncio.timeout(seconds) as bound:
-                yield
+            with cancellation_kept():
+                async with asyncio.timeout(later) as last, asyncio.timeout(seconds) as bound:
+                    yield
         except OperationalError as error:
             if self._circuit and _error_number(error) == _CANNOT_CONNECT:
                 self._circuit.suspect()

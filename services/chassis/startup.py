@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from services.chassis.cancellation import cancellation_kept
+
 log = structlog.get_logger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.2
@@ -25,7 +27,8 @@ async def wait_for(name: str, ready: Callable[[], Awaitable[object]], errors: tu
     pause = FIRST_PAUSE_SECONDS
     while True:
         try:
-            await ready()
+            with cancellation_kept():
+                await ready()
         except errors as error:
             log.info("waiting for a server", server=name, error=type(error).__name__)
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret

@@ -26,6 +26,7 @@ from pydantic import ValidationError
 
 from contracts.events import Envelope, EventData
 from contracts.topology import Subscription
+from services.chassis.cancellation import cancellation_kept
 from services.chassis.correlation import correlated
 from services.chassis.logs import masked
 from services.chassis.metrics import Metrics
@@ -132,7 +133,7 @@ async def measure_dead_letters(broker: Broker, subscriptions: Sequence[Subscript
     """Keep the gauge of dead letters up to date until cancelled; while the broker is away it stays as it was."""
     while True:
         for subscription in subscriptions:
-            with contextlib.suppress(PublishError):
+            with contextlib.suppress(PublishError), cancellation_kept():
                 metrics.dead_letters.labels(subscription.queue).set((await broker.depth(subscription)).dead)
         await asyncio.sleep(MEASURE_SECONDS)
 
