@@ -8,6 +8,7 @@ with its server.
 import asyncio
 import contextlib
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -19,10 +20,11 @@ import structlog
 from sqlalchemy import event
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import URL, Dialect, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.functions import FunctionElement
 
 from services.chassis.cancellation import cancellation_kept
@@ -34,6 +36,7 @@ log = structlog.get_logger(__name__)
 DEFAULT_DATABASE = "home_energy_audit_app_database"  # what the old backend called it
 POOL_SIZE = 10
 POOL_WAIT_SECONDS = 3
+REST_SECONDS = 1.0  # a connection that has rested for so long is asked whether it lives, before it is used
 CONNECT_SECONDS = 3
 # For everything between asking for a connection and giving it back; migrations excepted. A database answers in
 # milliseconds, or is in trouble.
@@ -85,9 +88,18 @@ class now(FunctionElement[datetime]):  # noqa: N801 - reads as the SQL function 
     type = UtcDateTime()
     inherit_cache = True
 
-    def __init__(self, seconds: float = 0) -> None:
-        # A bound value, so that the statement around it is compiled once and not for every number of seconds.
-        super().__init__(*[sa.literal(round(seconds * 1e6), sa.BigInteger)] if seconds else [])
+    def __init__(self, seconds: float | str = 0) -> None:
+        """``seconds``, or the name of a parameter that says how many, as :func:`microseconds` gives them."""
+        if isinstance(seconds, str):
+            super().__init__(sa.bindparam(seconds, type_=sa.BigInteger))
+        else:
+            # A bound value, so that the statement around it is compiled once and not for every number of seconds.
+            super().__init__(*[sa.literal(microseconds(seconds), sa.BigInteger)] if seconds else [])
+
+
+def microseconds(seconds: float) -> int:
+    """The value of a parameter of :class:`now`."""
+    return round(seconds * 1e6)
 
 
 @compiles(now, "mysql")
@@ -154,17 +166,15 @@ class Database:
                 isolation_level="READ COMMITTED",
             )
             # A pool of its own: telling a connection to change its mode and back would cost five round trips.
-            self._reading = self._mysql_engine(
-                isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, pool_reset_on_return=None
-            )
+            self._reading = self._mysql_engine(isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
             self._circuit = Circuit("mysql", self._answer)
         else:
             self.engine = self._sqlite_engine()
             self._reading = self.engine.execution_options(reads_only=True)
-        # SQLite has one writer at a time. Waiting here is fair, costs nothing, and holds no connection.
-        self._one_writer: contextlib.AbstractAsyncContextManager[object] = (
-            contextlib.nullcontext() if self.is_mysql else asyncio.Lock()
-        )
+        # The pools let newcomers overtake, so that under load somebody waits without an end; these do not. SQLite has
+        # one writer at a time.
+        self._reads = asyncio.Semaphore(POOL_SIZE)
+        self._writes = asyncio.Semaphore(POOL_SIZE if self.is_mysql else 1)
 
     @property
     def is_mysql(self) -> bool:
@@ -183,8 +193,8 @@ class Database:
             pool_size=POOL_SIZE,
             max_overflow=0,
             pool_timeout=POOL_WAIT_SECONDS,
-            pool_pre_ping=True,
             pool_recycle=1800,
+            pool_reset_on_return=None,  # every block here ends its transaction itself
             connect_args={
                 "connect_timeout": CONNECT_SECONDS,
                 "init_command": "SET " + ", ".join(["time_zone = '+00:00'", *session]),
@@ -198,6 +208,22 @@ class Database:
                 return dialect.connect(*args, **options)
             except RuntimeError as error:  # how the driver reports a connection that was reset as soon as it was made
                 raise dialect.loaded_dbapi.OperationalError(_LOST_CONNECTION, str(error)) from error
+
+        @event.listens_for(engine.sync_engine, "checkin")
+        def rest(connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ARG001
+            record.info["resting_since"] = time.monotonic()
+
+        # What the pool's own pre_ping does, without a round trip more for every statement of a busy service.
+        @event.listens_for(engine.sync_engine, "checkout")
+        def wake(connection: Any, record: ConnectionPoolEntry, proxy: Any) -> None:  # noqa: ARG001
+            since = record.info.pop("resting_since", None)
+            if since is None or time.monotonic() - since < REST_SECONDS:
+                return
+            dialect = engine.sync_engine.dialect
+            try:
+                dialect.do_ping(connection)
+            except dialect.loaded_dbapi.Error as error:
+                raise InvalidatePoolError from error
 
         return engine
 
@@ -233,13 +259,13 @@ class Database:
     @asynccontextmanager
     async def read(self, *, seconds: float | None = BLOCK_SECONDS) -> AsyncIterator[AsyncConnection]:
         """A connection for single statements that need no transaction; all of them within ``seconds``."""
-        async with self._bounded(seconds), self._reading.connect() as connection:
+        async with self._bounded(seconds), self._reads, self._reading.connect() as connection:
             yield connection
 
     @asynccontextmanager
     async def write(self, *, seconds: float | None = BLOCK_SECONDS) -> AsyncIterator[AsyncConnection]:
         """One transaction: committed when the block ends, rolled back when it raises or lasts over ``seconds``."""
-        async with self._bounded(seconds), self._one_writer, self.engine.begin() as connection:
+        async with self._bounded(seconds), self._writes, self.engine.begin() as connection:
             yield connection
 
     @asynccontextmanager

@@ -20,6 +20,8 @@ from services.chassis.pseudonyms import PSEUDONYM_LENGTH, pseudonym
 # Nobody can trade a refused token for a new one, so whatever counts against a sign-out was issued before it.
 KEPT_SECONDS = LONGEST_LIFE_SECONDS + 3600
 
+_PEOPLE = "signed_out_people"
+
 
 def sign_out_table(metadata: sa.MetaData, name: str) -> sa.Table:
     """The sign-outs that a service knows of; services that share a database give it different names."""
@@ -33,6 +35,12 @@ def sign_out_table(metadata: sa.MetaData, name: str) -> sa.Table:
     )
 
 
+def last_sign_out(table: sa.Table) -> sa.Label[int | None]:
+    """A column, ``signedOutUntil``, for a query that is made anyway: when whom :meth:`SignOuts.of` names signed out."""
+    of_them = table.c.person.in_(sa.bindparam(_PEOPLE, expanding=True))
+    return sa.select(sa.func.max(table.c.until)).where(of_them).scalar_subquery().label("signedOutUntil")
+
+
 class SignOuts:
     """Remembers sign-outs, and tells which identities they refuse."""
 
@@ -40,6 +48,7 @@ class SignOuts:
         self._database = database
         self._table = table
         self._secret = secret
+        self._last = sa.select(last_sign_out(table))
 
     async def record(self, connection: AsyncConnection, user_ids: Collection[str], until: int) -> None:
         """Refuse every token of ``user_ids`` that was issued by ``until`` (Unix time), in the caller's transaction."""
@@ -60,11 +69,9 @@ class SignOuts:
 
     async def refuse_within(self, connection: AsyncConnection, identity: Identity) -> bool:
         """The same, as the caller's transaction sees it."""
-        last = await connection.scalar(sa.select(self.last(identity)))
+        last = await connection.scalar(self._last, self.of(identity))
         return last is not None and identity.proved_at <= last
 
-    def last(self, identity: Identity | None) -> sa.Label[int | None]:
-        """A column, ``signedOutUntil``, for a query that is made anyway: the latest sign-out of the person."""
-        people = [pseudonym(self._secret, user_id) for user_id in identity.user_ids] if identity else []
-        latest = sa.select(sa.func.max(self._table.c.until)).where(self._table.c.person.in_(people))
-        return latest.scalar_subquery().label("signedOutUntil")
+    def of(self, identity: Identity | None) -> dict[str, list[str]]:
+        """The parameters of a query that holds the column :func:`last_sign_out`."""
+        return {_PEOPLE: [pseudonym(self._secret, user_id) for user_id in identity.user_ids] if identity else []}

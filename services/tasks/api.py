@@ -30,6 +30,7 @@ from services.tasks.jobs import JobState
 from services.tasks.photos.store import PhotoNotFoundError
 from services.tasks.privacy.pieces import UnreadableError
 from services.tasks.reports import done_answer
+from services.tasks.store import Standing
 from services.tasks.submissions import read_submission
 from services.tasks.uploads import received
 
@@ -133,15 +134,19 @@ async def detect_leak(request: Request) -> SubmissionAnswer:
     """
     begun = asyncio.get_running_loop().time()
     state = request.state
-    caller = await state.access.caller(request)
+    caller = await state.access.bearer(request)
     key = read_key(request.headers.getlist("idempotency-key"))
-    await state.store.admit(caller.identity.user_ids if caller.identity else (), key)
+    standing = Standing()
+    if caller.identity is not None:
+        signed_out = state.sign_outs.of(caller.identity)
+        standing = await state.store.standing(caller.identity.user_ids, key, signed_out)
+        caller.refuse_signed_out(standing.signed_out_until)
+    state.store.admit(standing)
     job_id = str(uuid.uuid4())
     async with received(request, state.photos, job_id, state.limits) as form:
         submission = read_submission(form.fields)
         if not caller.may_use(submission.user_id):
             raise Problem(403, FOREIGN)
-        await state.store.check_owner(submission)
         # The commit may succeed although we do not hear of it: from here on only the sweeper may remove photos.
         form.keep()
         try:
@@ -165,22 +170,22 @@ async def follow_job(request: Request, job_id: str) -> Response:
     """How far the job is; once it is done, the report and its image in base64."""
     state = request.state
     caller = await state.access.bearer(request)
-    job = await state.store.find_job(job_id, state.sign_outs.last(caller.identity))
-    if job is None or not caller.may_use(job["userID"]):
+    job = await state.store.follow_job(job_id, state.sign_outs.of(caller.identity))
+    if job is None or not caller.may_use(job.userID):
         raise Problem(404, "Job not found")
-    caller.refuse_signed_out(job["signedOutUntil"])
-    if job["state"] == JobState.ERROR:
-        return JSONResponse({"status": job["state"], "error": job["error"]})
-    if job["state"] != JobState.DONE:
-        return JSONResponse({"status": job["state"]})
+    caller.refuse_signed_out(job.signedOutUntil)
+    if job.state == JobState.ERROR:
+        return JSONResponse({"status": job.state, "error": job.error})
+    if job.state != JobState.DONE:
+        return JSONResponse({"status": job.state})
     image = None
-    if job["imageID"]:
+    if job.imageID:
         try:
-            image = await state.shown_photos.open(job["imageID"])
+            image = await state.shown_photos.open(job.imageID)
         except (PhotoNotFoundError, UnreadableError):  # the report itself is not lost with its picture
             state.metrics.report_images_lost.inc()
             log.exception("the image of a report is lost", job=job_id)
-    return done_answer(job["report"], report_image_name(job["taskID"]), image)
+    return done_answer(job.report, report_image_name(job.taskID), image)
 
 
 @router.get(

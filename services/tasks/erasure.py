@@ -23,7 +23,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from contracts.events import AccountDeleted, TaskSubmitted
 from services.chassis.database import BLOCK_SECONDS, Database, now
 from services.chassis.outbox import Outbox
-from services.chassis.problems import Problem
 from services.chassis.pseudonyms import pseudonym
 from services.tasks.models import erasures, households, idempotency_keys, jobs, leakage_tasks, photos, suggestions
 
@@ -36,6 +35,14 @@ DELETED = "This account was deleted while the photos were on their way. Nothing 
 
 _LONG_AGO = datetime(1971, 1, 1, tzinfo=UTC)
 _PHOTO_ID = re.compile(r"[0-9a-f]{24}")
+
+
+# A column for a query that is made anyway: whether an account was deleted later than ``begun`` (see ``now``).
+DELETED_SINCE = (
+    sa.exists()
+    .where(erasures.c.person == sa.bindparam("deleted_person"), erasures.c.deletedAt >= now("begun"))
+    .label("deletedSince")
+)
 
 
 class Erasures:
@@ -66,14 +73,9 @@ class Erasures:
 
     # ── what must not come back ──────────────────────────────────────────────────────────────────────────────────
 
-    async def refuse_submission(self, connection: AsyncConnection, user_id: str, begun_seconds_ago: float) -> None:
-        """Raise :class:`Problem` 410 when the account was deleted after the upload began."""
-        person = pseudonym(self._secret, user_id)
-        late = sa.select(erasures.c.person).where(
-            erasures.c.person == person, erasures.c.deletedAt >= now(-begun_seconds_ago)
-        )
-        if (await connection.execute(late)).first() is not None:
-            raise Problem(410, DELETED)
+    def of(self, user_id: str) -> dict[str, str]:
+        """The parameters of a query that holds :data:`DELETED_SINCE`, but for the time."""
+        return {"deleted_person": pseudonym(self._secret, user_id)}
 
     async def outdate(self, connection: AsyncConnection, user_id: str, profile_version: int) -> bool:
         """Whether a profile of that version is one of a deleted account."""

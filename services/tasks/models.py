@@ -56,7 +56,7 @@ jobs = sa.Table(
     metadata,
     sa.Column("jobID", key_string(36), primary_key=True),
     sa.Column("taskID", key_string(64), nullable=False, index=True),
-    sa.Column("userID", key_string(255), nullable=False, index=True),
+    sa.Column("userID", key_string(255), nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("error", sa.Text),
     sa.Column("report", sa.JSON(none_as_null=True)),
@@ -67,6 +67,7 @@ jobs = sa.Table(
     sa.Column("fingerprint", sa.String(64)),  # of what its analysis is given; NULL: before there were any
     sa.Column("traceparent", sa.String(55)),  # of the request that submitted it
     sa.Index("ix_tasks_job_unfinished", "state", "publishedAt"),
+    sa.Index("ix_tasks_job_person", "userID", "state"),
 )
 
 idempotency_keys = sa.Table(

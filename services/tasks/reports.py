@@ -3,7 +3,6 @@
 import base64
 import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 from starlette.responses import StreamingResponse
 
@@ -16,19 +15,15 @@ _AFTER = b'"}}'
 _NO_IMAGE = b',"image":null}'
 
 
-def done_answer(report: dict[str, Any], filename: str, image: StoredPhoto | None) -> StreamingResponse:
-    """The answer to a poll of a finished job; see :class:`contracts.public.JobDone`."""
-    head = _BEFORE + _json(report)
+def done_answer(report: str, filename: str, image: StoredPhoto | None) -> StreamingResponse:
+    """The answer to a poll of a finished job; see :class:`contracts.public.JobDone`. ``report`` is JSON already."""
+    head = _BEFORE + report.encode()
     if image is None:
         body = head + _NO_IMAGE
         return _answer(_once(body), len(body))
-    head += _IMAGE + _json(filename) + _DATA
+    head += _IMAGE + json.dumps(filename, ensure_ascii=False).encode() + _DATA
     length = len(head) + 4 * -(-image.size // 3) + len(_AFTER)
     return _answer(_embedded(head, image), length)
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _answer(body: AsyncIterator[bytes], length: int) -> StreamingResponse:

@@ -26,13 +26,14 @@ from contracts.events import (
     TaskType,
 )
 from services.chassis.correlation import correlated, traceparent
-from services.chassis.database import Database, now
+from services.chassis.database import Database, microseconds, now
 from services.chassis.outbox import Outbox
 from services.chassis.problems import RETRY_AFTER_SECONDS, Problem, unavailable
-from services.tasks.erasure import Erasures
+from services.tasks.erasure import DELETED, Erasures
 from services.tasks.idempotency import KEY_SECONDS, OTHER_BODY, REPEAT_SECONDS, fingerprint, of_analysis
 from services.tasks.jobs import OVERDUE, REPLACED, UNFINISHED, JobState
 from services.tasks.models import households, idempotency_keys, jobs, leakage_tasks, photos, suggestions
+from services.tasks.statements import FOLLOWED, KNOWN, NEW_JOB, NEW_TASK, STANDING
 from services.tasks.submissions import Submission
 from services.tasks.uploads import UploadedPhoto
 
@@ -59,6 +60,15 @@ class Bounds:
 
     jobs_of_a_person: int = 100
     outbox_rows: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What decides whether a person may submit now: jobs that have not ended, up to the bound."""
+
+    unfinished: int = 0
+    is_repetition: bool = False  # it adds nothing to the jobs
+    signed_out_until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,34 +113,28 @@ class TaskStore:
 
     # ── submissions ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def check_owner(self, submission: Submission) -> None:
-        """Raise :class:`Problem` 403 when the task is somebody else's, before anything is changed."""
-        query = sa.select(leakage_tasks.c.userID).where(leakage_tasks.c.taskID == submission.task_id)
-        async with self._database.read() as connection:
-            owner = (await connection.execute(query)).first()
-        if owner is not None and owner.userID != submission.user_id:
-            raise Problem(403, FOREIGN)
+    async def standing(
+        self, user_ids: Collection[str], key: str | None, signed_out: Mapping[str, Sequence[str]]
+    ) -> Standing:
+        """How a person stands who is about to submit.
 
-    async def admit(self, user_ids: Collection[str], key: str | None) -> None:
-        """Raise :class:`Problem` 503 or 429 when no submission can be taken now, before a body is read in vain.
-
-        ``user_ids`` are all the names of the person who submits; none while nobody has said. A ``key`` that is known
-        announces a repetition, which adds nothing to the jobs.
+        ``user_ids`` are all the names of the person, ``signed_out`` the same for :func:`last_sign_out`.
         """
+        given = {"submitters": list(user_ids), "bound": self._bounds.jobs_of_a_person, "key": key or "", **signed_out}
+        async with self._database.read() as connection:
+            row = (await connection.execute(STANDING, given)).one()
+        return Standing(row.unfinished, bool(row.isRepetition), row.signedOutUntil)
+
+    def admit(self, standing: Standing) -> None:
+        """Raise :class:`Problem` 503 or 429 when no submission can be taken now, before a body is read in vain."""
         if self._outbox.backlog.rows >= self._bounds.outbox_rows:
             raise unavailable(TOO_MANY_WAIT)
-        if user_ids:
-            known = sa.select(idempotency_keys.c.jobID).where(
-                idempotency_keys.c.userID.in_(user_ids), idempotency_keys.c.key == key
-            )
-            async with self._database.read() as connection:
-                if key is None or (await connection.execute(known)).first() is None:
-                    await self._bound_jobs(connection, user_ids)
+        if not standing.is_repetition:
+            self._bound_jobs(standing.unfinished)
 
-    async def _bound_jobs(self, connection: AsyncConnection, user_ids: Collection[str]) -> None:
+    def _bound_jobs(self, unfinished: int) -> None:
         bound = self._bounds.jobs_of_a_person
-        theirs = (jobs.c.userID.in_(user_ids), jobs.c.state.in_(UNFINISHED))
-        if (await connection.scalar(sa.select(sa.func.count()).select_from(jobs).where(*theirs)) or 0) >= bound:
+        if unfinished >= bound:
             raise Problem(429, TOO_MANY_JOBS.format(bound), {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
     async def submit(
@@ -169,18 +173,26 @@ class TaskStore:
         key: str | None,
         begun_seconds_ago: float,
     ) -> str:
-        await self._erasures.refuse_submission(connection, submission.user_id, begun_seconds_ago)
         task_id = submission.task_id
         submitted = fingerprint(submission, uploaded)
         if key is not None and (named := await self._named(connection, submission.user_id, key, submitted)):
             return named
         known = (
-            sa.select(leakage_tasks.c.userID, leakage_tasks.c.jobID)
-            .where(leakage_tasks.c.taskID == task_id)
-            .with_for_update()
-        )
-        owner = (await connection.execute(known)).first()
-        household = await self._household(connection, submission.user_id)
+            await connection.execute(
+                KNOWN,
+                {
+                    "task_id": task_id,
+                    "user_id": submission.user_id,
+                    "submitters": [submission.user_id],
+                    "bound": self._bounds.jobs_of_a_person,
+                    "begun": microseconds(-begun_seconds_ago),
+                    **self._erasures.of(submission.user_id),
+                },
+            )
+        ).one()
+        if known.deletedSince:
+            raise Problem(410, DELETED)
+        household = None if known.household is None else Household.model_validate(known.household)
         given = of_analysis(submitted, household)
         values = {
             "title": submission.title,
@@ -193,33 +205,34 @@ class TaskStore:
             "RGBphotoIDs": [p.photo_id for p in uploaded if p.kind is PhotoKind.RGB],
             "thermalPhotoIDs": [p.photo_id for p in uploaded if p.kind is PhotoKind.THERMAL],
             "jobID": job_id,
-            "updatedAt": now(),
         }
-        if owner is None:
-            await connection.execute(
-                sa.insert(leakage_tasks).values(**values, taskID=task_id, userID=submission.user_id, createdAt=now())
-            )
+        unfinished = known.unfinished
+        if known.taskID is None:
+            self._bound_jobs(unfinished)
+            await connection.execute(NEW_TASK, {**values, "taskID": task_id, "userID": submission.user_id})
         else:
-            if owner.userID != submission.user_id:
+            if known.userID != submission.user_id:
                 raise Problem(403, FOREIGN)
-            if key is None and await self._is_repeated(connection, owner.jobID, given):
-                return str(owner.jobID)
-            await self._replace_earlier(connection, task_id)
+            if key is None and await self._is_repeated(connection, known.jobID, given):
+                return str(known.jobID)
+            unfinished -= await self._replace_earlier(connection, task_id)
+            self._bound_jobs(unfinished)
             await connection.execute(
-                sa.update(leakage_tasks).where(leakage_tasks.c.taskID == task_id).values(**values, **_NO_REPORT)
+                sa.update(leakage_tasks)
+                .where(leakage_tasks.c.taskID == task_id)
+                .values(**values, **_NO_REPORT, updatedAt=now())
             )
-        await self._bound_jobs(connection, [submission.user_id])
         await connection.execute(
-            sa.insert(jobs).values(
-                jobID=job_id,
-                taskID=task_id,
-                userID=submission.user_id,
-                state=JobState.QUEUED,
-                submittedAt=now(-begun_seconds_ago),
-                publishedAt=now(),
-                fingerprint=given,
-                traceparent=traceparent(),
-            )
+            NEW_JOB,
+            {
+                "jobID": job_id,
+                "taskID": task_id,
+                "userID": submission.user_id,
+                "state": JobState.QUEUED,
+                "submitted": microseconds(-begun_seconds_ago),
+                "fingerprint": given,
+                "traceparent": traceparent(),
+            },
         )
         if key is not None:  # fails when another request with it was faster, and is tried again from the start
             await connection.execute(
@@ -292,9 +305,12 @@ class TaskStore:
         )
         return (await connection.execute(same)).first() is not None
 
-    async def _replace_earlier(self, connection: AsyncConnection, task_id: str) -> None:
-        """End the earlier submission's job visibly, and give up its photos; reports of ended jobs stay."""
-        await connection.execute(
+    async def _replace_earlier(self, connection: AsyncConnection, task_id: str) -> int:
+        """End the earlier submission's job visibly, and give up its photos; reports of ended jobs stay.
+
+        The number of jobs that had not ended.
+        """
+        ended = await connection.execute(
             sa.update(jobs)
             .where(jobs.c.taskID == task_id, jobs.c.state.in_(UNFINISHED))
             .values(state=JobState.ERROR, error=REPLACED, endedAt=now())
@@ -305,6 +321,7 @@ class TaskStore:
             .values(droppedAt=now())
         )
         await connection.execute(sa.delete(suggestions).where(suggestions.c.taskID == task_id))
+        return ended.rowcount
 
     async def _household(self, connection: AsyncConnection, user_id: str) -> Household | None:
         stored = await connection.scalar(sa.select(households.c.household).where(households.c.userID == user_id))
@@ -312,11 +329,19 @@ class TaskStore:
 
     # ── jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def find_job(self, job_id: str, *beside: sa.ColumnElement[Any]) -> Row | None:
-        """The job's row, with columns ``beside`` it that the same query can tell."""
+    async def find_job(self, job_id: str) -> Row | None:
+        """The job's row."""
         async with self._database.read() as connection:
-            row = (await connection.execute(sa.select(jobs, *beside).where(jobs.c.jobID == job_id))).first()
+            row = (await connection.execute(sa.select(jobs).where(jobs.c.jobID == job_id))).first()
         return None if row is None else row._asdict()
+
+    async def follow_job(self, job_id: str, signed_out: Mapping[str, Sequence[str]]) -> Any:
+        """What a poll needs of the job's row, its report as the JSON text that is stored, and ``signedOutUntil``.
+
+        ``signed_out`` says of whom, for :func:`last_sign_out`. None without such a job.
+        """
+        async with self._database.read() as connection:
+            return (await connection.execute(FOLLOWED, {"job_id": job_id, **signed_out})).first()
 
     async def start_job(self, job_id: str) -> None:
         """Show the job as processing, if it still waits."""
@@ -437,27 +462,35 @@ class TaskStore:
 
         The oldest first. Replicas may sweep at once: a row that another one holds is left to it.
         """
-        async with self._database.write() as connection:
-            rows = (
-                await connection.execute(
-                    sa.select(jobs)
-                    .where(jobs.c.state.in_(UNFINISHED), jobs.c.publishedAt < now(-after_seconds))
-                    .order_by(jobs.c.publishedAt)
-                    .limit(limit)
-                    .with_for_update(skip_locked=True)
-                )
-            ).all()
-            for job in rows:
-                try:
-                    announcement = await self._announcement(connection, job)
-                except (LookupError, ValueError):  # one odd job must not hold up the others; its deadline ends it
-                    log.exception("a late job cannot be announced again", job=job.jobID)
-                else:
-                    with correlated(job.traceparent):
-                        await self._outbox.add(connection, announcement)
-                await connection.execute(sa.update(jobs).where(jobs.c.jobID == job.jobID).values(publishedAt=now()))
-        if rows:
+
+        async def change() -> int:
+            async with self._database.write() as connection:
+                return await self._republish(connection, after_seconds, limit)
+
+        announced = await _again_when_lost(change)
+        if announced:
             self._outbox.poke()
+        return announced
+
+    async def _republish(self, connection: AsyncConnection, after_seconds: float, limit: int) -> int:
+        rows = (
+            await connection.execute(
+                sa.select(jobs)
+                .where(jobs.c.state.in_(UNFINISHED), jobs.c.publishedAt < now(-after_seconds))
+                .order_by(jobs.c.publishedAt)
+                .limit(limit)
+                .with_for_update(skip_locked=True)
+            )
+        ).all()
+        for job in rows:
+            try:
+                announcement = await self._announcement(connection, job)
+            except (LookupError, ValueError):  # one odd job must not hold up the others; its deadline ends it
+                log.exception("a late job cannot be announced again", job=job.jobID)
+            else:
+                with correlated(job.traceparent):
+                    await self._outbox.add(connection, announcement)
+            await connection.execute(sa.update(jobs).where(jobs.c.jobID == job.jobID).values(publishedAt=now()))
         return len(rows)
 
     async def _announcement(self, connection: AsyncConnection, job: Any) -> TaskSubmitted:

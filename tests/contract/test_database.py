@@ -67,6 +67,30 @@ async def test_times_are_ordered_by_the_database_as_they_are_in_time(tables: Dat
     assert list(ordered) == times
 
 
+@pytest.mark.parametrize("opening", ["read", "write"])
+async def test_nobody_who_waits_for_a_connection_is_overtaken(tables: Database, opening: str) -> None:
+    order: list[str] = []
+    all_taken = asyncio.Event()
+
+    async def use(name: str) -> None:
+        async with getattr(tables, opening)():
+            order.append(name)
+
+    async def busy() -> None:
+        async with getattr(tables, opening)():
+            await all_taken.wait()
+        await use("late")
+
+    at_once = 1 if opening == "write" and not tables.is_mysql else database_module.POOL_SIZE
+    busy_ones = [asyncio.create_task(busy()) for _ in range(at_once)]
+    await asyncio.sleep(0.5)
+    patient = asyncio.create_task(use("patient"))
+    await asyncio.sleep(0.1)
+    all_taken.set()
+    await asyncio.gather(patient, *busy_ones)
+    assert order[0] == "patient"
+
+
 @pytest.mark.parametrize("seconds", [0.001, 1, 61.5, 86_400, -0.25, -3600, 10**8])
 async def test_the_databases_clock_can_be_shifted(database: Database, seconds: float) -> None:
     async with database.read() as connection:

@@ -77,9 +77,7 @@ async def _tasks(database: Database, waiting: Outbox, name: str) -> None:
     photos = uploaded(2)
     first, second, third, fourth = (f"job-{name}-{number}" for number in range(4))
     task, other = f"task-{name}", f"other-{name}"
-    await store.check_owner(submission(task))
     await store.submit(first, submission(task), photos)
-    await store.check_owner(submission(task))
     await store.start_job(first)
     await store.find_job_photo(first, photos[0].photo_id)
     await store.submit(second, submission(task, title="Again"), uploaded(1))
@@ -92,6 +90,8 @@ async def _tasks(database: Database, waiting: Outbox, name: str) -> None:
     assert await store.complete_job(result, pictures)
     assert not await store.complete_job(result, pictures)
     await store.find_job(second)
+    await store.follow_job(second, {"signed_out_people": []})
+    await store.standing([ME], None, {"signed_out_people": []})
     await store.submit(third, submission(other), [])
     assert await store.fail_job(third, "No photo could be read.")
     await store.submit(fourth, submission(other), [])

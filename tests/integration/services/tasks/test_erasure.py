@@ -3,7 +3,6 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -125,10 +124,11 @@ async def test_a_submission_that_could_not_see_the_deletion_is_found_later(
     await erasures.note(deleted())
     assert await erasures.erase_deleted_accounts() == 0
 
-    async def sees_nothing(*_: Any) -> None:
-        """What the check of a transaction comes to that began before the note was committed."""
+    def nobody(_: str) -> dict[str, str]:
+        """Of whom a transaction finds no deletion that began before the note was committed."""
+        return {"deleted_person": "nobody"}
 
-    monkeypatch.setattr(erasures, "refuse_submission", sees_nothing)
+    monkeypatch.setattr(erasures, "of", nobody)
     await submit(store, "late", "task")
     assert await erasures.erase_deleted_accounts() == 1
     assert await rows(tasks_database, jobs) == []

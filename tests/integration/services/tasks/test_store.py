@@ -296,19 +296,14 @@ async def test_somebody_elses_task_cannot_be_replaced_and_nothing_changes(
     await events(completed("job"))
     tables = (leakage_tasks, jobs, photos, suggestions, outbox)
     before = [await rows(tasks_database, table) for table in tables]
-    with pytest.raises(Problem) as checked:
-        await store.check_owner(submission(user_id=other_user))
     with pytest.raises(Problem) as refused:
         await store.submit("other", submission(user_id=other_user), uploaded())
-    assert (
-        (checked.value.status, checked.value.detail) == (refused.value.status, refused.value.detail) == (403, FOREIGN)
-    )
+    assert (refused.value.status, refused.value.detail) == (403, FOREIGN)
     assert [await rows(tasks_database, table) for table in tables] == before
 
 
 async def test_ids_are_compared_byte_by_byte(store: TaskStore) -> None:
     for number, task_id in enumerate(["task", "TASK", "tåsk", "täsk", "🪟", "🚪"]):
-        await store.check_owner(submission(task_id, f"user {number}"))
         await store.submit(str(number), submission(task_id, f"user {number}"), [])
     assert await store.find_task("Task") is None
 
@@ -484,7 +479,7 @@ async def test_submissions_and_results_that_meet_do_not_harm_each_other(
     store: TaskStore, tasks_database: Database
 ) -> None:
     """Resubmissions, results, the sweeper: all at once on few tasks. Every job ends once, and the newest is shown."""
-    names = [(f"task {number % 3}", f"job {number}") for number in range(30)]
+    names = [(f"task {number % 3}", f"job {number}") for number in range(15)]
     events = Events(store)
 
     async def run(task_id: str, name: str) -> None:
@@ -741,6 +736,7 @@ async def _fill(database: Database, count: int) -> None:
         )
 
 
+NOBODY = {"signed_out_people": ["nobody"]}
 TABLE_SCANS = tuple(f"SCAN {table.name}" for table in (leakage_tasks, jobs, photos, suggestions))
 
 
@@ -760,12 +756,13 @@ async def test_no_query_reads_a_whole_table(store: TaskStore, events: Events, ta
     for engine in engines:
         event.listen(engine, "before_cursor_execute", note)
     await store.find_job("j7")
+    await store.follow_job("j7", NOBODY)
+    await store.standing(["u7"], "key", NOBODY)
     await store.find_task("t7")
     await store.list_tasks("u7", None, 21)
     await store.list_tasks("u7", (datetime(2026, 2, 1, tzinfo=UTC), "t900"), 21)
     await store.list_tasks("u7", (None, "t900"), 21)
     await store.find_job_photo("j7", f"{7:024x}")
-    await store.check_owner(submission("t7", "u7"))
     await store.submit("new", submission("t7", "u7"), uploaded())
     await events(AnalysisStarted(job_id="new"))
     await events(completed("new", "t7"))
@@ -785,7 +782,9 @@ async def test_no_query_reads_a_whole_table(store: TaskStore, events: Events, ta
         for statement, values in ran:
             if tasks_database.is_mysql:
                 plan = (await connection.exec_driver_sql(f"EXPLAIN FORMAT=TRADITIONAL {statement}", values)).mappings()
-                bad = [step for step in plan.all() if step["type"] in ("ALL", "index")]
+                # A table that the query itself derives (its name begins so) has as many rows as it asks for.
+                tables = [step for step in plan.all() if not str(step["table"]).startswith("<")]
+                bad = [step for step in tables if step["type"] in ("ALL", "index")]
             else:
                 steps = (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)).mappings()
                 bad = [step for step in steps.all() if step["detail"].startswith(TABLE_SCANS)]
