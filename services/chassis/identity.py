@@ -4,12 +4,20 @@ Two kinds are accepted. An **access token** is ours: signed by auth with Ed25519
 publishes. A **Google ID token** is what newer builds of the app send: checked by google-auth, with cached
 certificates, in a thread. Each is checked only with its own algorithm, keys, issuer and audience; the issuer that an
 unchecked token claims merely chooses which check it has to pass.
+
+A phone that waits for its report sends the same token every two seconds, to the gateway and from there to a service.
+So a bearer that was good is remembered, with the key that it was checked with and the times between which it is good.
+What is remembered counts only while that key is still published and the time is within: anything else is decided by
+the whole check, which is also the only one that ever refuses.
 """
 
 import asyncio
+import hashlib
 import json
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,6 +38,7 @@ CLOCK_SKEW_SECONDS = 90  # a clock that jumps by a minute must sign nobody out
 LONGEST_TOKEN = 8192  # characters; Google's have about 1,200
 LONGEST_LIFE_SECONDS = 86_400  # from a token's issue to its end; Google's live an hour, ours as AuthSettings say
 FARTHEST_TIME = 253_402_300_799  # the last second of the year 9999, in Unix time
+MOST_REMEMBERED = 4096  # good bearers of a process, the latest to be sent; about 1 KB each
 
 # Why a token was refused. The libraries' own messages repeat parts of the token.
 EXPIRED = "it has expired"
@@ -96,11 +105,74 @@ class Keys(Protocol):
         """The same, after a look whether it has changed."""
 
 
+class _PublishedKeys:
+    """The public keys of an issuer, each parsed once for as long as the document stays the same.
+
+    ``parse`` finds a key of the algorithm in a document; None when it has none by that id.
+    """
+
+    def __init__(self, source: Keys, parse: Callable[[Mapping[str, Any], str], Any]) -> None:
+        self._source = source
+        self._parse = parse
+        self._document = b"{}"
+        self._content: Mapping[str, Any] = {}
+        self._keys: dict[str, Any] = {}  # only those that the document has
+
+    async def present(self, key_id: str) -> Any:
+        """The key that is published as ``key_id`` now, or None. The same object until the document changes."""
+        return self._find(await _fetched(self._source.get), key_id)
+
+    async def get(self, key_id: str) -> Any:
+        """The same after another look at an issuer that seems to lack it. Raises :class:`InvalidTokenError`."""
+        key = await self.present(key_id)
+        if key is None:
+            key = self._find(await _fetched(self._source.refetch), key_id)
+        if key is None:
+            raise InvalidTokenError(UNKNOWN_KEY)
+        return key
+
+    def _find(self, document: bytes, key_id: str) -> Any:
+        if document != self._document:
+            self._document, self._content, self._keys = document, json.loads(document), {}
+        key = self._keys.get(key_id)
+        if key is None:
+            key = self._parse(self._content, key_id)
+            if key is not None:
+                self._keys[key_id] = key
+        return key
+
+
+async def _fetched(look: Callable[[], Awaitable[bytes]]) -> bytes:
+    try:
+        return await look()
+    except DocumentUnavailableError as error:
+        raise KeysUnavailableError(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """That a token was good: whom it proves, and for how long it goes on doing so."""
+
+    identity: Identity
+    published: _PublishedKeys
+    key_id: str
+    key: Any
+    begins: int  # Unix time
+    ends: int
+
+    async def holds(self) -> bool:
+        """Whether the token is still good for certain. Raises :class:`KeysUnavailableError`."""
+        if await self.published.present(self.key_id) is not self.key:
+            return False  # it may be the same key, in another document
+        present = time.time()
+        return self.begins - CLOCK_SKEW_SECONDS <= present < self.ends + CLOCK_SKEW_SECONDS
+
+
 class GoogleTokens:
     """Checks Google ID tokens; ``certificates`` may come from any URL in one of Google's two formats."""
 
     def __init__(self, certificates: Keys, client_ids: Sequence[str]) -> None:
-        self._certificates = certificates
+        self._certificates = _PublishedKeys(certificates, _google_key)
         self._client_ids = list(client_ids)
 
     async def verify(self, token: str) -> Identity:
@@ -108,15 +180,12 @@ class GoogleTokens:
 
         Raises :class:`InvalidTokenError` or :class:`KeysUnavailableError`.
         """
+        return (await self.prove(token)).identity
+
+    async def prove(self, token: str) -> Proof:
+        """The same, and for how long."""
         key_id = _key_id(token, GOOGLE_ALGORITHM)
-        try:
-            key = _google_key(await self._certificates.get(), key_id) or _google_key(
-                await self._certificates.refetch(), key_id
-            )
-        except DocumentUnavailableError as error:
-            raise KeysUnavailableError(str(error)) from error
-        if key is None:
-            raise InvalidTokenError(UNKNOWN_KEY)
+        key = await self._certificates.get(key_id)
         claims = await asyncio.to_thread(self._verify, token, {key_id: key})
         if claims.get("iss") not in GOOGLE_ISSUERS:
             raise InvalidTokenError(WRONG_ISSUER)
@@ -129,7 +198,10 @@ class GoogleTokens:
         names.discard("")
         if not names:
             raise InvalidTokenError("it names nobody")
-        return Identity(frozenset(names), int(claims["iat"]))
+        # google-auth counts whole seconds: rounded inwards, what is remembered is never good when the check says no.
+        begins, ends = math.ceil(max(claims["iat"], claims.get("nbf", 0))), math.floor(claims["exp"])
+        identity = Identity(frozenset(names), int(claims["iat"]))
+        return Proof(identity, self._certificates, key_id, key, begins, ends)
 
     def _verify(self, token: str, keys: Mapping[str, str]) -> Mapping[str, Any]:
         try:
@@ -153,17 +225,16 @@ class AccessTokens:
     """Checks our own access tokens against the JWKS of auth."""
 
     def __init__(self, jwks: Keys) -> None:
-        self._jwks = jwks
+        self._jwks = _PublishedKeys(jwks, _access_key)
 
     async def verify(self, token: str) -> Identity:
         """The person that ``token`` proves. Raises :class:`InvalidTokenError` or :class:`KeysUnavailableError`."""
+        return (await self.prove(token)).identity
+
+    async def prove(self, token: str) -> Proof:
+        """The same, and for how long."""
         key_id = _key_id(token, ACCESS_ALGORITHM)
-        try:
-            key = _access_key(await self._jwks.get(), key_id) or _access_key(await self._jwks.refetch(), key_id)
-        except DocumentUnavailableError as error:
-            raise KeysUnavailableError(str(error)) from error
-        if key is None:
-            raise InvalidTokenError(UNKNOWN_KEY)
+        key = await self._jwks.get(key_id)
         try:
             claims = jwt.decode(
                 token,
@@ -181,15 +252,19 @@ class AccessTokens:
         name = normalised(claims["sub"])
         if not name:
             raise InvalidTokenError("it names nobody")
-        return Identity(frozenset({name}), int(claims.get("auth_time", claims["iat"])))
+        identity = Identity(frozenset({name}), int(claims.get("auth_time", claims["iat"])))
+        begins = max(int(claims["iat"]), int(claims.get("nbf", 0)))
+        return Proof(identity, self._jwks, key_id, key, begins, int(claims["exp"]))
 
 
 class Bearers:
-    """Checks an ``Authorization`` header of either kind."""
+    """Checks an ``Authorization`` header of either kind, and remembers the good ones."""
 
-    def __init__(self, access: AccessTokens, google: GoogleTokens) -> None:
+    def __init__(self, access: AccessTokens, google: GoogleTokens, most_remembered: int = MOST_REMEMBERED) -> None:
         self._access = access
         self._google = google
+        self._most_remembered = most_remembered
+        self._proofs: OrderedDict[bytes, Proof] = OrderedDict()  # by digest: no token lies about in memory
 
     async def identify(self, authorization: str | None) -> Identity | None:
         """The person, or None without a header. Raises :class:`InvalidTokenError`, :class:`KeysUnavailableError`."""
@@ -199,9 +274,25 @@ class Bearers:
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
             raise InvalidTokenError("the Authorization header must be 'Bearer <token>'")
+        _refuse_odd(token)
+        digest = hashlib.sha256(token.encode("ascii")).digest()
+        proof = self._proofs.get(digest)
+        if proof is None or not await proof.holds():
+            self._proofs.pop(digest, None)
+            proof = await self._check(token)
+        self._remember(digest, proof)
+        return proof.identity
+
+    async def _check(self, token: str) -> Proof:
         if _claimed_issuer(token) == ACCESS_ISSUER:
-            return await self._access.verify(token)
-        return await self._google.verify(token)
+            return await self._access.prove(token)
+        return await self._google.prove(token)
+
+    def _remember(self, digest: bytes, proof: Proof) -> None:
+        self._proofs[digest] = proof
+        self._proofs.move_to_end(digest)
+        if len(self._proofs) > self._most_remembered:
+            self._proofs.popitem(last=False)
 
 
 def _refuse_long_lived(claims: Mapping[str, Any]) -> None:
@@ -210,10 +301,14 @@ def _refuse_long_lived(claims: Mapping[str, Any]) -> None:
         raise InvalidTokenError(TOO_LONG_LIVED)
 
 
-def _key_id(token: str, algorithm: str) -> str:
-    """The key that ``token`` claims to be signed with. The header is only ever asked which of our keys to try."""
+def _refuse_odd(token: str) -> None:
     if len(token) > LONGEST_TOKEN or not token.isascii():
         raise InvalidTokenError(UNREADABLE)
+
+
+def _key_id(token: str, algorithm: str) -> str:
+    """The key that ``token`` claims to be signed with. The header is only ever asked which of our keys to try."""
+    _refuse_odd(token)
     try:
         header = jwt.get_unverified_header(token)
     except jwt.PyJWTError:
@@ -225,29 +320,26 @@ def _key_id(token: str, algorithm: str) -> str:
 
 
 def _claimed_issuer(token: str) -> object:
-    if len(token) > LONGEST_TOKEN or not token.isascii():
-        raise InvalidTokenError(UNREADABLE)
     try:
         return jwt.decode(token, options={"verify_signature": False}).get("iss")
     except jwt.PyJWTError:
         raise InvalidTokenError(UNREADABLE) from None
 
 
-def _google_key(certificates: bytes, key_id: str) -> str | None:
+def _google_key(document: Mapping[str, Any], key_id: str) -> str | None:
     """The key in PEM, from either of Google's formats: certificates by key id, or a JWKS. None for any other form."""
-    document = json.loads(certificates)
     if "keys" not in document:
         certificate = document.get(key_id)
-        return certificate if isinstance(certificate, str) else None
+        return certificate if isinstance(certificate, str) and certificate else None
     key = _jwk(document, key_id, GOOGLE_ALGORITHM)
     if key is None or not isinstance(key.key, RSAPublicKey):
         return None
     return key.key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-def _access_key(jwks: bytes, key_id: str) -> Any:
+def _access_key(document: Mapping[str, Any], key_id: str) -> Any:
     """The public key that ``key_id`` names, or None."""
-    key = _jwk(json.loads(jwks), key_id, ACCESS_ALGORITHM)
+    key = _jwk(document, key_id, ACCESS_ALGORITHM)
     return None if key is None else key.key
 
 

@@ -3,12 +3,17 @@
 import base64
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, tzinfo
+from types import SimpleNamespace
 from typing import Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import example, given
+from google.auth import _helpers as google_helpers
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.chassis import identity
@@ -28,6 +33,7 @@ from services.chassis.identity import (
     GoogleTokens,
     InvalidTokenError,
     KeysUnavailableError,
+    Proof,
     normalised,
 )
 from tests.tokens import CLIENT_ID, EMAIL, SUBJECT, AccessIssuer, GoogleIssuer, Published, proved, segment
@@ -505,6 +511,224 @@ async def test_keys_in_an_unknown_form_let_nobody_in(document: Any) -> None:
 async def test_one_odd_key_does_not_hide_the_good_ones() -> None:
     body = json.dumps({"keys": [None, {"kid": "odd", "kty": "?"}, GOOGLE.jwk]}).encode()
     assert await GoogleTokens(Published(body), [CLIENT_ID]).verify(GOOGLE.token())
+
+
+# ── what is remembered ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Clock:
+    """The time of the whole check: ours, and that of both libraries."""
+
+    def __init__(self) -> None:
+        self.present = time.time()
+
+    def now(self, tz: tzinfo | None = None) -> datetime:
+        return datetime.fromtimestamp(self.present, tz)
+
+
+@contextmanager
+def stopped_clock() -> Iterator[Clock]:
+    clock = Clock()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(identity, "time", SimpleNamespace(time=lambda: clock.present))
+        patch.setattr(jwt.api_jwt, "datetime", clock)
+        patch.setattr(google_helpers, "utcnow", lambda: clock.now(UTC))
+        yield clock
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    with stopped_clock() as stopped:
+        yield stopped
+
+
+class Counted(AccessTokens):
+    """Counts whole checks."""
+
+    checks = 0
+
+    async def prove(self, token: str) -> Proof:
+        self.checks += 1
+        return await super().prove(token)
+
+
+def remembering(access: AccessTokens, google: GoogleTokens | None = None, most: int = 10) -> Bearers:
+    return Bearers(access, google or GoogleTokens(Published(FORMATS["jwks"]), [CLIENT_ID]), most)
+
+
+async def verdict(bearers: Bearers, token: str) -> object:
+    """The person, or the refusal."""
+    try:
+        return await bearers.identify(f"Bearer {token}")
+    except InvalidTokenError as error:
+        return str(error)
+
+
+async def test_a_bearer_that_was_good_is_not_checked_again() -> None:
+    access = Counted(Published(ACCESS.jwks()))
+    bearers = remembering(access)
+    token = ACCESS.token()
+    first = await bearers.identify(f"Bearer {token}")
+    assert [await bearers.identify(f"Bearer {token}") for _ in range(3)] == [first] * 3
+    assert access.checks == 1
+
+
+async def test_a_remembered_token_is_refused_once_its_key_is_published_no_more() -> None:
+    new, other = AccessIssuer(b"n" * 32), GoogleIssuer("google-key-2", GOOGLE.key)
+    jwks, certificates = Published(ACCESS.jwks()), Published(GOOGLE.certificates())
+    bearers = remembering(AccessTokens(jwks), GoogleTokens(certificates, [CLIENT_ID]))
+    ours, googles = ACCESS.token(), GOOGLE.token()
+    for token in (ours, googles):
+        assert await bearers.identify(f"Bearer {token}")
+    jwks.now, certificates.now = new.jwks(), other.certificates()
+    assert await verdict(bearers, ours) == UNKNOWN_KEY
+    assert await verdict(bearers, googles) == UNKNOWN_KEY
+
+
+async def test_a_remembered_token_is_refused_once_its_keys_id_names_another_key() -> None:
+    jwks = Published(ACCESS.jwks())
+    bearers, token = remembering(AccessTokens(jwks)), ACCESS.token()
+    assert await bearers.identify(f"Bearer {token}")
+    jwks.now = json.dumps({"keys": [{**AccessIssuer(b"n" * 32).jwk, "kid": ACCESS.key_id}]}).encode()
+    assert await verdict(bearers, token) == WRONG_SIGNATURE
+
+
+async def test_a_remembered_token_stays_good_while_keys_are_rotated_around_its_own() -> None:
+    jwks = Published(ACCESS.jwks())
+    bearers, token = remembering(AccessTokens(jwks)), ACCESS.token()
+    person = await bearers.identify(f"Bearer {token}")
+    jwks.now = json.dumps({"keys": [AccessIssuer(b"n" * 32).jwk, ACCESS.jwk]}).encode()
+    assert await bearers.identify(f"Bearer {token}") == person
+
+
+@pytest.mark.parametrize("issuer", [ACCESS, GOOGLE], ids=["ours", "google's"])
+async def test_a_remembered_token_is_refused_once_its_time_is_over(
+    clock: Clock, issuer: AccessIssuer | GoogleIssuer
+) -> None:
+    bearers = remembering(AccessTokens(Published(ACCESS.jwks())))
+    end = int(clock.present) + 600
+    token = issuer.token(exp=end)
+    assert await bearers.identify(f"Bearer {token}")
+    clock.present = end + CLOCK_SKEW_SECONDS - 0.5
+    assert await bearers.identify(f"Bearer {token}")
+    clock.present = end + CLOCK_SKEW_SECONDS + 1
+    assert await verdict(bearers, token) == EXPIRED
+    assert await verdict(bearers, token) == EXPIRED
+
+
+@pytest.mark.parametrize("issuer", [ACCESS, GOOGLE], ids=["ours", "google's"])
+@pytest.mark.parametrize("claim", ["iat", "nbf"])
+async def test_a_remembered_token_is_refused_when_the_clock_is_set_back_before_its_time(
+    clock: Clock, issuer: AccessIssuer | GoogleIssuer, claim: str
+) -> None:
+    bearers = remembering(AccessTokens(Published(ACCESS.jwks())))
+    token = issuer.token(**{claim: int(clock.present)})
+    assert await bearers.identify(f"Bearer {token}")
+    clock.present -= CLOCK_SKEW_SECONDS + 10
+    assert await verdict(bearers, token) == TOO_EARLY
+
+
+async def test_a_refusal_is_not_remembered(clock: Clock) -> None:
+    jwks = Published(now=AccessIssuer(b"n" * 32).jwks())
+    bearers = remembering(AccessTokens(jwks))
+    later = int(clock.present) + CLOCK_SKEW_SECONDS + 10
+    token = ACCESS.token(iat=later, nbf=later, exp=later + 60)
+    assert await verdict(bearers, token) == UNKNOWN_KEY
+    jwks.now = ACCESS.jwks()
+    assert await verdict(bearers, token) == TOO_EARLY
+    clock.present += 20
+    assert await verdict(bearers, token) == proved(EMAIL, at=later)
+
+
+async def test_what_looks_like_a_remembered_token_is_checked_for_itself(google: GoogleTokens) -> None:
+    bearers = remembering(AccessTokens(Published(ACCESS.jwks())), google)
+    for issuer in (ACCESS, GOOGLE):
+        token = issuer.token()
+        head, body, signature = token.split(".")
+        assert await bearers.identify(f"Bearer {token}")
+        for changed in (
+            f"{head}.{segment(issuer.claims(sub='else', email='else@example.com'))}.{signature}",
+            f"{head}.{body}.{signature[:-4]}AAAA",
+            f"{head}.{body}.",
+            f"{head}.{body}.{signature}.",
+            token.swapcase(),
+        ):
+            with pytest.raises(InvalidTokenError):
+                await bearers.identify(f"Bearer {changed}")
+
+
+async def test_a_token_remembered_for_one_app_is_no_token_for_another() -> None:
+    token, keys, access = GOOGLE.token(), Published(FORMATS["jwks"]), AccessTokens(Published(ACCESS.jwks()))
+    assert await remembering(access, GoogleTokens(keys, [CLIENT_ID])).identify(f"Bearer {token}")
+    assert await verdict(remembering(access, GoogleTokens(keys, ["another"])), token) == WRONG_AUDIENCE
+
+
+async def test_the_tokens_that_were_sent_last_are_remembered_and_no_more_than_the_bound() -> None:
+    access = Counted(Published(ACCESS.jwks()))
+    bearers = remembering(access, most=2)
+    one, two, three = (ACCESS.token(jti=str(number)) for number in range(3))
+    for token in (one, two, one, three):  # two has been quiet for longest
+        await bearers.identify(f"Bearer {token}")
+    assert access.checks == 3
+    for token in (one, three, two):
+        await bearers.identify(f"Bearer {token}")
+    assert access.checks == 4
+
+
+async def test_while_no_keys_can_be_fetched_a_remembered_token_proves_nothing() -> None:
+    class Leaving(Published):
+        async def get(self) -> bytes:
+            if not self.now:
+                raise DocumentUnavailableError("https://issuer.example/certs")
+            return self.now
+
+    jwks = Leaving(ACCESS.jwks())
+    bearers, token = remembering(AccessTokens(jwks)), ACCESS.token()
+    assert await bearers.identify(f"Bearer {token}")
+    jwks.now = b""
+    with pytest.raises(KeysUnavailableError):
+        await bearers.identify(f"Bearer {token}")
+
+
+OTHERS = (AccessIssuer(b"n" * 32), GoogleIssuer("google-key-2"))
+JWKS = [
+    ACCESS.jwks(),
+    OTHERS[0].jwks(),
+    json.dumps({"keys": [ACCESS.jwk, OTHERS[0].jwk]}).encode(),
+    json.dumps({"keys": [{**OTHERS[0].jwk, "kid": ACCESS.key_id}]}).encode(),
+    b"{}",
+]
+CERTIFICATES = [*FORMATS.values(), json.dumps({"keys": [GOOGLE.jwk, OTHERS[1].jwk]}).encode(), OTHERS[1].jwks()]
+TIMES = st.floats(-5000, 5000)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(TIMES, TIMES | st.none(), st.floats(0, 5000), st.sampled_from([0, 1])), max_size=4),
+    st.lists(
+        st.tuples(st.integers(0, 5), TIMES, st.sampled_from(JWKS), st.sampled_from(CERTIFICATES)),
+        max_size=10,
+    ),
+)
+async def test_whoever_remembers_says_what_a_new_check_says_whatever_time_and_keys_are(
+    made: list[tuple[float, float | None, float, int]], asked: list[tuple[int, float, bytes, bytes]]
+) -> None:
+    with stopped_clock() as clock:
+        begun = clock.present
+        tokens = [ACCESS.token(), GOOGLE.token()]
+        for iat, nbf, life, kind in made:
+            if kind:
+                at: dict[str, Any] = {"iat": begun + iat, "exp": begun + iat + life, "nbf": begun + (nbf or iat)}
+            else:  # ours are whole seconds
+                at = {"iat": int(begun + iat), "exp": int(begun + iat + life), "nbf": int(begun + (nbf or iat))}
+            tokens.append((ACCESS, GOOGLE)[kind].token(**at))
+        jwks, certificates = Published(JWKS[0]), Published(CERTIFICATES[0])
+        bearers = remembering(AccessTokens(jwks), GoogleTokens(certificates, [CLIENT_ID]))
+        for number, moved, jwks.now, certificates.now in asked:
+            clock.present = begun + moved
+            for token in (tokens[number % len(tokens)], tokens[-1]):
+                new = remembering(AccessTokens(jwks), GoogleTokens(certificates, [CLIENT_ID]))
+                assert await verdict(bearers, token) == await verdict(new, token)
 
 
 # ── user ids ─────────────────────────────────────────────────────────────────────────────────────────────────────
