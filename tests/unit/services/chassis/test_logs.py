@@ -1,5 +1,6 @@
 """One event, one line, whatever it holds."""
 
+import io
 import json
 import logging
 import sys
@@ -12,6 +13,7 @@ import structlog
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from services.chassis import logs
 from services.chassis.correlation import correlated
 from services.chassis.logs import configure_logs, masked
 from tests.tokens import EMAIL, AccessIssuer
@@ -103,6 +105,21 @@ def test_console_lines_are_readable(capsys: pytest.CaptureFixture[str]) -> None:
     assert "port=8000" in line
 
 
+class FullDisk(io.StringIO):
+    def flush(self) -> None:
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("output", [FullDisk(), io.TextIOWrapper(io.BytesIO(), "ascii")], ids=["full", "ascii"])
+def test_a_line_that_cannot_be_written_fails_nobody(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, output: io.TextIOBase
+) -> None:
+    monkeypatch.setattr(sys, "stdout", output)
+    configure_logs("tasks", "info", "console")
+    structlog.get_logger("services.tasks.test").info("a façade")
+    assert "A line of the log was lost" in capsys.readouterr().err
+
+
 # ── what never shows ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 TOKEN = AccessIssuer().token(sub=EMAIL)
@@ -140,6 +157,17 @@ def test_no_address_is_written_out(before: str, local: str, domain: str) -> None
 def test_what_is_personal_or_secret_is_masked(text: str, shown: str) -> None:
     assert masked(text) == shown
     assert masked({"errors": [(text, 1)]}) == {"errors": [[shown, 1]]}
+
+
+LETTERS = st.sampled_from([*"@%40:/.eyJaABbcCiIſİırR -x", "bearer ", "Baſic ", "eyJhbGci", "://", "%40", "a@b"])
+
+
+@given(st.lists(LETTERS | st.characters()).map("".join))
+def test_a_value_that_is_not_looked_through_has_nothing_to_mask(text: str) -> None:
+    looked_through = text
+    for pattern, mask in logs._MASKS:
+        looked_through = pattern.sub(mask, looked_through)
+    assert masked(text) == looked_through
 
 
 def test_a_long_value_is_masked_without_delay() -> None:
