@@ -6,9 +6,12 @@ a bound, or waits for them without an end.
 
 Its parser also takes requests that another server, in front of this one or behind it, may read in another way: an odd
 version, no host or two, a transfer coding beside ``chunked``. Nobody who is honest sends them; they are refused.
+
+And it writes the head of an answer and its body one by one, which costs both sides twice what it has to.
 """
 
 import asyncio
+from typing import Any
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -23,6 +26,7 @@ MOST_HEAD_BYTES = 64 * 2**10
 MOST_WAITING = 16  # requests of one connection; browsers and apps send one and wait for its answer
 HEAD_SECONDS = 30.0  # from the connection, or from the first byte of a later request, to the end of the head
 REST_SECONDS = 30.0  # from an answer to the end of a body that it did not wait for
+MOST_HELD_BYTES = 4096  # as long as heads of answers are
 
 
 class ImproperError(Exception):
@@ -38,7 +42,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _rest: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(_HeadsWithBodies(transport, self.loop))
         if len(self.connections) > MOST_CONNECTIONS:
             log.warning("too many connections", most=MOST_CONNECTIONS)
             transport.abort()
@@ -133,3 +137,53 @@ class BoundedProtocol(HttpToolsProtocol):
             head = b"".join(b"%s: %s\r\n" % header for header in answer.raw_headers)
             self.transport.write(STATUS_LINE[status] + head + b"\r\n" + bytes(answer.body))
         self.transport.close()
+
+
+class _HeadsWithBodies(asyncio.Transport):
+    """A connection on which the head of an answer goes out with the beginning of its body, when that comes at once.
+
+    Each write is a call of the system, and each packet wakes whoever reads it. So a small write waits for the next one,
+    or for the end of the loop's turn. No more than one waits, so that whoever writes much hears of a full buffer in
+    time.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self._held = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.writelines((held, data))
+        elif len(data) > MOST_HELD_BYTES:
+            self._transport.write(data)
+        elif data:
+            self._held = bytes(data)
+            self._loop.call_soon(self._write_held)
+
+    def _write_held(self) -> None:
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held)
+
+    def close(self) -> None:
+        self._write_held()
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._held = b""
+        self._transport.abort()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._transport.get_extra_info(name, default)

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
 from services.chassis import protocol
@@ -248,3 +250,81 @@ async def test_nonsense_after_a_request_is_not_taken_for_the_answer_to_it():
         async with asyncio.timeout(PATIENCE):
             assert await reader.read() == b""
         app.answer.set()
+
+
+class Wire(asyncio.Transport):
+    """Notes what is written to it, call by call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self.closed
+        self.calls.append(bytes(data))
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        self.write(b"".join(list_of_data))
+
+    def close(self) -> None:
+        self.closed = True
+
+    abort = close
+
+
+def held_together() -> tuple[Wire, asyncio.Transport]:
+    wire = Wire()
+    return wire, protocol._HeadsWithBodies(wire, asyncio.get_running_loop())
+
+
+async def test_the_head_of_an_answer_goes_out_with_the_beginning_of_its_body():
+    wire, connection = held_together()
+    for part in (b"head", b"x" * 100_000, b"y" * 100_000, b""):
+        connection.write(part)
+    assert wire.calls == [b"head" + b"x" * 100_000, b"y" * 100_000]
+
+
+async def test_a_head_whose_body_is_not_there_yet_does_not_wait_for_it():
+    wire, connection = held_together()
+    connection.write(b"head")
+    assert wire.calls == []
+    await asyncio.sleep(0)
+    assert wire.calls == [b"head"]
+    connection.write(b"body")
+    await asyncio.sleep(0)
+    assert wire.calls == [b"head", b"body"]
+
+
+async def test_an_answer_without_a_body_goes_out_before_the_connection_is_closed():
+    wire, connection = held_together()
+    connection.write(b"head")
+    connection.close()
+    await asyncio.sleep(0)
+    assert (wire.calls, wire.closed) == ([b"head"], True)
+
+
+async def test_nothing_more_goes_out_over_a_connection_that_is_cut():
+    wire, connection = held_together()
+    connection.write(b"head")
+    connection.abort()
+    await asyncio.sleep(0)
+    assert (wire.calls, wire.closed) == ([], True)
+
+
+@given(st.lists(st.binary(max_size=20) | st.just(b"x" * (protocol.MOST_HELD_BYTES + 1)) | st.none()))
+async def test_whatever_is_written_goes_out_in_its_order_and_but_for_one_small_write_at_once(parts: list[bytes | None]):
+    wire, connection = held_together()
+    written = b""
+    for part in parts:
+        if part is None:
+            await asyncio.sleep(0)
+            assert b"".join(wire.calls) == written
+        else:
+            connection.write(part)
+            written += part
+            gone = b"".join(wire.calls)
+            assert written.startswith(gone)
+            assert len(written) - len(gone) <= protocol.MOST_HELD_BYTES
+    connection.close()
+    assert b"".join(wire.calls) == written
