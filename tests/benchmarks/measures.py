@@ -307,7 +307,7 @@ class Bench:
         await self._restart_all(without=("analysis",))
         rates: dict[str, list[float]] = {}
         for rows in (1_000, 100_000, 1_000_000):
-            await asyncio.to_thread(grow, self._system.sql_url, rows)
+            await grow(self._system.sql_url, rows)
             job = await self._queued_job()
             request = get(f"/leakage/detect_leak/{job}", self._token)
             loads = await self._in_turns(
