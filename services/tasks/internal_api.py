@@ -60,7 +60,8 @@ async def store_picture(request: Request, job_id: str, name: str) -> StoredPictu
         found = media_type(head)
         if found is None:
             raise Problem(422, "Not a picture.")
-        await writer.finish(found, digest.hexdigest())
+        await writer.end(found, digest.hexdigest())
+        await request.state.photos.publish([writer])
         await _unfinished_job(request, job_id)  # still: it may have been erased meanwhile
     except BaseException as error:
         await asyncio.shield(writer.abort())

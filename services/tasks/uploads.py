@@ -82,6 +82,7 @@ async def received(request: Request, store: PhotoStore, job_id: str, limits: Lim
     reader = _Reader(store, job_id, limits, form)
     try:
         await reader.read(request)
+        await reader.publish()
         yield form
     except Problem:
         form.kept = False  # refused for certain, and rolled back: nothing refers to the photos
@@ -138,6 +139,9 @@ class _Reader:
         writer = self._store.writer(photo_id, PhotoMetadata(f"{self._job_id}_{photo_name}"))
         self._writers.append(writer)
         return _PhotoPart(self._form.photos, writer, photo_id, photo_name, self._limits, self._of_kind)
+
+    async def publish(self) -> None:
+        await self._store.publish(self._writers)
 
     async def remove_all(self) -> None:
         # All at once: while the store is away each one takes its time to fail, and somebody waits for the answer.
@@ -208,7 +212,7 @@ class _PhotoPart:
             raise Problem(422, f"The photo {self._name} is empty. Please take it again.")
         found = self._refuse_what_is_no_photo()
         digest = self._hash.hexdigest()
-        await self._writer.finish(found, digest)
+        await self._writer.end(found, digest)
         kind, observation = self._described()
         self._photos.append(
             UploadedPhoto(

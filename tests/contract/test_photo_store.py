@@ -70,8 +70,13 @@ async def put(store: PhotoStore, data: bytes, photo_id: str | None = None, piece
     photo_id, writer = begun(store, photo_id)
     for start in range(0, len(data), pieces):
         await writer.write(data[start : start + pieces])
-    await writer.finish("image/jpeg", "0" * 64)
+    await publish(store, writer)
     return photo_id
+
+
+async def publish(store: PhotoStore, writer: PhotoWriter) -> None:
+    await writer.end("image/jpeg", "0" * 64)
+    await store.publish([writer])
 
 
 async def chunks_of(store: PhotoStore, photo_id: str) -> list[bytes]:
@@ -115,7 +120,7 @@ async def test_it_does_not_matter_in_which_pieces_it_is_written(store: PhotoStor
             size = draw.choice([0, 1, 100, 65536, CHUNK_BYTES, 2 * CHUNK_BYTES + 5])
             await writer.write(data[start : start + size])
             start += size
-        await writer.finish("image/png", "0" * 64)
+        await publish(store, writer)
         assert b"".join(await chunks_of(store, photo_id)) == data
 
 
@@ -132,12 +137,12 @@ async def test_a_photo_can_be_read_by_many_at_once(store: PhotoStore) -> None:
         assert b"".join(chunks) == data
 
 
-async def test_a_photo_is_invisible_until_it_is_finished(store: PhotoStore) -> None:
+async def test_a_photo_is_invisible_until_it_is_published(store: PhotoStore) -> None:
     photo_id, writer = begun(store)
     assert not await is_there(store, photo_id)
     await writer.write(bytes(2 * CHUNK_BYTES))
     assert not await is_there(store, photo_id)
-    await writer.finish("image/jpeg", "0" * 64)
+    await publish(store, writer)
     assert await is_there(store, photo_id)
 
 
@@ -151,10 +156,10 @@ async def test_an_aborted_photo_leaves_nothing(store: PhotoStore, written: int |
     assert await candidates(store) == set()
 
 
-async def test_a_finished_photo_can_still_be_aborted(store: PhotoStore) -> None:
+async def test_a_published_photo_can_still_be_aborted(store: PhotoStore) -> None:
     photo_id, writer = begun(store)
     await writer.write(b"abc")
-    await writer.finish("image/jpeg", "0" * 64)
+    await publish(store, writer)
     await writer.abort()
     assert not await is_there(store, photo_id)
     assert await candidates(store) == set()
@@ -166,7 +171,7 @@ async def test_an_abort_undoes_what_a_cancelled_call_goes_on_with(store: PhotoSt
     for round_ in range(60):
         _, writer = begun(store)
         await writer.write(data)
-        call = asyncio.create_task(writer.write(data) if round_ % 2 else writer.finish("image/jpeg", "0" * 64))
+        call = asyncio.create_task(writer.write(data) if round_ % 2 else publish(store, writer))
         for _ in range(round_ % 7):
             await asyncio.sleep(0)
         call.cancel()

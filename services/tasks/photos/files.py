@@ -8,11 +8,11 @@ import asyncio
 import contextlib
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO, ParamSpec, TypeVar
+from typing import BinaryIO, ParamSpec, TypeVar, cast
 
 import structlog
 
@@ -22,6 +22,7 @@ from services.tasks.photos.store import (
     PhotoMetadata,
     PhotoNotFoundError,
     PhotoStoreError,
+    PhotoWriter,
     StoredPhoto,
 )
 
@@ -59,10 +60,11 @@ class _FileWriter:
             self._file = self._part.open("xb", buffering=CHUNK_BYTES)
         return self._file
 
-    async def finish(self, media_type: str, sha256: str) -> None:  # noqa: ARG002 - a file has no room for them
-        await _in_thread(self._finish)
+    async def end(self, media_type: str, sha256: str) -> None:
+        """A file has no room for them."""
 
-    def _finish(self) -> None:
+    def publish(self) -> None:
+        """Flush the file and give it its name, in a thread."""
         with self._lock:
             if self._aborted:
                 return
@@ -119,6 +121,11 @@ class FilePhotos:
         """Begin a photo."""
         path = self._path(photo_id)
         return _FileWriter(path.with_suffix(".part"), path)
+
+    async def publish(self, writers: Sequence[PhotoWriter]) -> None:
+        """Flush the files of photos and give them their names."""
+        for writer in cast("Sequence[_FileWriter]", writers):
+            await _in_thread(writer.publish)
 
     async def open(self, photo_id: str) -> StoredPhoto:
         """Find a photo."""

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pymongo
 import structlog
@@ -29,6 +29,7 @@ from services.tasks.photos.store import (
     PhotoMetadata,
     PhotoNotFoundError,
     PhotoStoreError,
+    PhotoWriter,
     StoredPhoto,
 )
 
@@ -41,7 +42,7 @@ SEARCH_SECONDS = 60  # for what the sweeper asks, which looks at many photos
 ABORT_SECONDS = 2  # to undo an upload, while somebody waits to hear that it failed
 POOL_SIZE = 50
 BATCH = 500
-CHUNKS_AT_ONCE = 4
+CHUNKS_AT_ONCE = 2  # that a reader holds
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -55,7 +56,9 @@ class _GridFSWriter:
         self._buffer = bytearray()
         self._written = 0
         self._chunks = 0
-        self._under_way: asyncio.Future[Any] | None = None
+        # Giving up a wait does not stop the driver's thread: whoever aborts has to know of it.
+        self.under_way: asyncio.Future[Any] | None = None
+        self.document: Document = {}  # what makes the photo visible, once it has ended
 
     async def write(self, data: bytes) -> None:
         self._buffer += data
@@ -65,42 +68,41 @@ class _GridFSWriter:
             await self._write_chunk(chunk)
 
     async def _write_chunk(self, chunk: bytes) -> None:
-        await self._insert(self._store.chunks, {"files_id": self._id, "n": self._chunks, "data": Binary(chunk)})
+        document = {"files_id": self._id, "n": self._chunks, "data": Binary(chunk)}
+
+        def insert() -> Awaitable[Any]:
+            self.under_way = asyncio.ensure_future(self._store.chunks.insert_one(document))
+            return asyncio.shield(self.under_way)
+
+        await self._store.answer(insert)
         self._chunks += 1
         self._written += len(chunk)
 
-    async def _insert(self, collection: "AsyncIOMotorCollection[Document]", document: Document) -> None:
-        # Giving up the wait does not stop the driver's thread: whoever aborts has to know of it.
-        def insert() -> Awaitable[Any]:
-            self._under_way = asyncio.ensure_future(collection.insert_one(document))
-            return asyncio.shield(self._under_way)
-
-        await self._store.answer(insert)
-
-    async def finish(self, media_type: str, sha256: str) -> None:
+    async def end(self, media_type: str, sha256: str) -> None:
         if self._buffer:
             await self._write_chunk(bytes(self._buffer))
             self._buffer.clear()
-        await self._insert(
-            self._store.files,
-            {
-                "_id": self._id,
-                "filename": self._metadata.filename,
-                "length": self._written,
-                "chunkSize": CHUNK_BYTES,
-                "uploadDate": datetime.now(UTC),
-                "metadata": {"writtenBy": MARK, "contentType": media_type, "sha256": sha256},
-            },
-        )
+        self.document = {
+            "_id": self._id,
+            "filename": self._metadata.filename,
+            "length": self._written,
+            "chunkSize": CHUNK_BYTES,
+            "metadata": {"writtenBy": MARK, "contentType": media_type, "sha256": sha256},
+        }
 
     async def abort(self) -> None:
         self._buffer.clear()
-        if self._under_way is not None:
-            await asyncio.wait([self._under_way], timeout=ABORT_SECONDS)
+        if self.under_way is not None:
+            await asyncio.wait([self.under_way], timeout=ABORT_SECONDS)
         try:
             await self._store.remove([self._id], ABORT_SECONDS)
         except PhotoStoreError as error:
             log.warning("an aborted upload stays for the sweeper", error=str(error))
+
+
+async def _each(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
 
 
 class GridFSPhotos:
@@ -180,6 +182,20 @@ class GridFSPhotos:
         """Begin a photo."""
         return _GridFSWriter(self, photo_id, metadata)
 
+    async def publish(self, writers: Sequence[PhotoWriter]) -> None:
+        """Insert the file documents of photos, all at once."""
+        ours = cast("Sequence[_GridFSWriter]", writers)
+        documents = [{**writer.document, "uploadDate": datetime.now(UTC)} for writer in ours]
+
+        def insert() -> Awaitable[Any]:
+            insertion = asyncio.ensure_future(self.files.insert_many(documents))
+            for writer in ours:
+                writer.under_way = insertion
+            return asyncio.shield(insertion)
+
+        if documents:
+            await self.answer(insert)
+
     async def open(self, photo_id: str) -> StoredPhoto:
         """Find a photo."""
         if not ObjectId.is_valid(photo_id):
@@ -188,29 +204,40 @@ class GridFSPhotos:
         document = await self.answer(lambda: self.files.find_one({"_id": key}, {"length": 1, "chunkSize": 1}))
         if document is None:
             raise PhotoNotFoundError(photo_id)
+        length = document["length"]
+        expected = -(-length // document["chunkSize"])
         # Told now, because once an answer has begun a missing chunk can only break it off.
+        if expected <= CHUNKS_AT_ONCE:
+            whole = [chunk async for chunk in self._read(key, length)]
+            return StoredPhoto(length, _each(whole))
         chunks = await self.answer(lambda: self.chunks.count_documents({"files_id": key}))
-        if chunks * document["chunkSize"] < document["length"]:
-            raise PhotoNotFoundError(f"{photo_id}: {chunks} chunks of {document['length']} bytes")
-        return StoredPhoto(document["length"], self._read(key, document["length"]))
+        if chunks < expected:
+            raise PhotoNotFoundError(f"{photo_id}: {chunks} chunks of {length} bytes")
+        return StoredPhoto(length, self._read(key, length))
 
     async def _read(self, key: ObjectId, length: int) -> AsyncIterator[bytes]:
         chunks = read = 0
-        # Few at a time: the driver would otherwise fetch 16 MB at once for each reader.
+        is_over = False
+        # Few at a time: the driver would otherwise fetch 16 MB at once for each reader. One more than a small photo
+        # has, so that its first batch is known to be the last.
         cursor = self.chunks.find(
-            {"files_id": key}, {"n": 1, "data": 1}, sort=[("n", ASCENDING)], batch_size=CHUNKS_AT_ONCE
+            {"files_id": key}, {"n": 1, "data": 1}, sort=[("n", ASCENDING)], batch_size=CHUNKS_AT_ONCE + 1
         )
         try:
-            while batch := await self.answer(lambda: cursor.to_list(CHUNKS_AT_ONCE)):
+            while batch := await self.answer(lambda: cursor.to_list(CHUNKS_AT_ONCE + 1)):
                 for chunk in batch:
                     if chunk["n"] != chunks:
                         raise PhotoNotFoundError(f"{key}: chunk {chunks} is missing")
                     chunks += 1
                     read += len(chunk["data"])
                     yield bytes(chunk["data"])
+                if len(batch) <= CHUNKS_AT_ONCE:
+                    is_over = True
+                    break
         finally:
-            with contextlib.suppress(PhotoStoreError):  # the server forgets it by itself, later
-                await self.answer(cursor.close)
+            if not is_over:
+                with contextlib.suppress(PhotoStoreError):  # the server forgets it by itself, later
+                    await self.answer(cursor.close)
         if read != length:
             raise PhotoNotFoundError(f"{key}: {read} of {length} bytes")
 

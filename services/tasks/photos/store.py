@@ -1,13 +1,13 @@
 """What a photo store promises.
 
 A photo becomes visible whole or not at all: its bytes are written under an id allocated beforehand, and count only
-once :meth:`PhotoWriter.finish` has returned. Whatever was begun and not finished is an orphan; the writer removes
+once :meth:`PhotoStore.publish` has returned. Whatever was begun and not published is an orphan; the writer removes
 its own when it can, and :meth:`PhotoStore.written_between` finds what a killed process left behind.
 """
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -15,7 +15,9 @@ from typing import Protocol
 # Marks the photos that this system wrote. The sweeper never touches any other, such as the old backend's.
 MARK = "home-energy-audit"
 
-CHUNK_BYTES = 255 * 1024  # GridFS' default; a multiple of 3, so that chunks can be put into base64 one by one
+# Most photos are one chunk of this size: twice GridFS' default costs one write less, and still little memory. A
+# multiple of 3, so that chunks can be put into base64 one by one.
+CHUNK_BYTES = 510 * 1024
 
 
 class PhotoStoreError(Exception):
@@ -44,8 +46,8 @@ class PhotoWriter(Protocol):
     async def write(self, data: bytes) -> None:
         """Add bytes."""
 
-    async def finish(self, media_type: str, sha256: str) -> None:
-        """Make the photo visible, durably, with all that was written."""
+    async def end(self, media_type: str, sha256: str) -> None:
+        """Say that these were all, and what they are."""
 
     async def abort(self) -> None:
         """Remove what was written, also by a call that was cancelled and still goes on.
@@ -70,6 +72,9 @@ class PhotoStore(Protocol):
 
     def writer(self, photo_id: str, metadata: PhotoMetadata) -> PhotoWriter:
         """Begin a photo under an id that is not in use."""
+
+    async def publish(self, writers: Sequence[PhotoWriter]) -> None:
+        """Make photos of this store visible that have ended, durably; after an error, perhaps some of them."""
 
     async def open(self, photo_id: str) -> StoredPhoto:
         """Find a photo. Raises :class:`PhotoNotFoundError`; also while iterating, when bytes are missing after all."""

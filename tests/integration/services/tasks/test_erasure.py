@@ -263,7 +263,8 @@ async def test_retention_is_a_setting_and_without_it_everything_is_kept(
     (first, _) = await submit(store, "old", "old")
     writer = files.writer(first, PhotoMetadata("old_obs0_rgb.jpg"))
     await writer.write(b"photo")
-    await writer.finish("image/jpeg", "0" * 64)
+    await writer.end("image/jpeg", "0" * 64)
+    await files.publish([writer])
     await aged(tasks_database, "old", 4000)
     sweeper = Sweeper(
         store, erasures, Outbox(outbox), files, RecordingBroker(), settings(retention_days=days), Metrics()

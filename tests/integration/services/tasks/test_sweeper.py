@@ -22,7 +22,7 @@ from services.tasks import sweeper as sweeper_module
 from services.tasks.erasure import Erasures
 from services.tasks.models import jobs, leakage_tasks, outbox, photos
 from services.tasks.photos.files import FilePhotos
-from services.tasks.photos.store import PhotoMetadata, PhotoNotFoundError, PhotoStoreError, new_photo_id
+from services.tasks.photos.store import CHUNK_BYTES, PhotoMetadata, PhotoNotFoundError, PhotoStoreError, new_photo_id
 from services.tasks.settings import TasksSettings
 from services.tasks.store import TaskStore
 from services.tasks.sweeper import Sweeper
@@ -61,9 +61,10 @@ class _AgedFiles(FilePhotos):
     async def put(self, photo_id: str | None = None, *, whole: bool = True, age: float = GRACE + 60) -> str:
         photo_id = photo_id or new_photo_id()
         writer = self.writer(photo_id, PhotoMetadata("job_obs0_rgb.jpg"))
-        await writer.write(b"abc" * 100_000)
+        await writer.write(bytes(2 * CHUNK_BYTES))
         if whole:
-            await writer.finish("image/jpeg", "0" * 64)
+            await writer.end("image/jpeg", "0" * 64)
+            await self.publish([writer])
         then = time.time() - age
         path = self._path(photo_id)
         os.utime(path if whole else path.with_suffix(".part"), (then, then))

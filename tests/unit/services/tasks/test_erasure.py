@@ -1,6 +1,7 @@
 """What a deletion means for requests that are under way."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from contracts.events import AccountDeleted
 from contracts.internal import REPORT_PICTURES_PATH
 from services.tasks.photos.files import FilePhotos
+from services.tasks.photos.store import PhotoWriter
 from tests.unit.services.tasks.forms import pair, photo
 from tests.unit.services.tasks.running import Service, tasks_service
 
@@ -38,20 +40,14 @@ async def test_a_picture_whose_job_is_erased_while_it_arrives_is_not_kept(
 ) -> None:
     async with tasks_service(tmp_path, auth_mode="legacy") as service:
         job_id = await service.new_job("task", uid=PERSON)
-        whole = service.photos.writer
+        publish = service.photos.publish
 
-        def erased_meanwhile(*arguments: object) -> object:
-            async def finish(*last: str) -> None:
-                await finished(*last)
-                async with service.database.write() as connection:
-                    await connection.exec_driver_sql("DELETE FROM tasks_job")
+        async def erased_meanwhile(writers: Sequence[PhotoWriter]) -> None:
+            await publish(writers)
+            async with service.database.write() as connection:
+                await connection.exec_driver_sql("DELETE FROM tasks_job")
 
-            writer = whole(*arguments)
-            finished = writer.finish
-            monkeypatch.setattr(writer, "finish", finish)
-            return writer
-
-        monkeypatch.setattr(service.photos, "writer", erased_meanwhile)
+        monkeypatch.setattr(service.photos, "publish", erased_meanwhile)
         path = REPORT_PICTURES_PATH.format(job_id=job_id, name="image")
         answer = await service.internal("PUT", path, data=photo(300_000))
         assert answer.status == 404

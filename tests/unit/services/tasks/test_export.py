@@ -51,7 +51,8 @@ async def stored(service: Service, data: bytes) -> str:
     photo_id = new_photo_id()
     writer = service.photos.writer(photo_id, PhotoMetadata("any"))
     await writer.write(data)
-    await writer.finish("image/jpeg", "0" * 64)
+    await writer.end("image/jpeg", "0" * 64)
+    await service.photos.publish([writer])
     return photo_id
 
 

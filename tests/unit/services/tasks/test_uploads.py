@@ -370,7 +370,7 @@ class _SlowWriter:
     async def write(self, data: bytes) -> None:
         self._log.append(len(data))
 
-    async def finish(self, media_type: str, sha256: str) -> None:
+    async def end(self, media_type: str, sha256: str) -> None:
         self._log.append(0)
 
     async def abort(self) -> None:
@@ -383,6 +383,9 @@ class _Recorder(FilePhotos):
     def __init__(self) -> None:
         super().__init__(Path("nowhere"))
         self.pieces: list[int] = []
+
+    async def publish(self, writers: Sequence[PhotoWriter]) -> None:
+        """There is nothing."""
 
     def writer(self, photo_id: str, metadata: PhotoMetadata) -> Any:
         return _SlowWriter(self.pieces)
@@ -426,7 +429,7 @@ class _Away(FilePhotos):
             async def write(self, data: bytes) -> None:
                 """Taken: the store goes away later."""
 
-            async def finish(self, media_type: str, sha256: str) -> None:
+            async def end(self, media_type: str, sha256: str) -> None:
                 if metadata.filename.endswith("obs1_thermal.jpg"):
                     raise PhotoStoreError("gone")
 

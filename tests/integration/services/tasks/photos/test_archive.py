@@ -66,7 +66,8 @@ async def written(store: GridFSPhotos, data: bytes) -> str:
     photo_id = new_photo_id()
     writer = store.writer(photo_id, PhotoMetadata(f"job_{photo_id}.jpg"))
     await writer.write(data)
-    await writer.finish("image/jpeg", "0" * 64)
+    await writer.end("image/jpeg", "0" * 64)
+    await store.publish([writer])
     return photo_id
 
 
