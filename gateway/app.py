@@ -21,7 +21,7 @@ from services.chassis.health import Checks, health_router
 from services.chassis.identity import AccessTokens, Bearers, GoogleTokens
 from services.chassis.metrics import Metrics
 from services.chassis.problems import install_problems
-from services.chassis.requests import RequestScope
+from services.chassis.requests import NO_TELEMETRY, RequestScope
 
 SERVICE = "gateway"
 JWKS_PATH = "/.well-known/jwks.json"
@@ -78,6 +78,7 @@ def create_app(settings: GatewaySettings, metrics: Metrics, services: Services |
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        telemetry=NO_TELEMETRY,
     )
     admission = Admission(settings, metrics)
 

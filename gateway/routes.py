@@ -66,7 +66,8 @@ PUBLIC_ROUTES = (
 def forwarding_routes(max_upload_bytes: int, admission: Admission) -> Sequence[Route]:
     """:data:`PUBLIC_ROUTES` for a router; a submission may have ``max_upload_bytes``, any other body 64 KiB."""
     routes: list[Route] = []
-    for public in PUBLIC_ROUTES:
+    # Routes are tried one after the other, and phones that wait for a report ask most.
+    for public in sorted(PUBLIC_ROUTES, key=lambda route: route.kind != "poll"):
         forwarded = Forwarded(public.service, public.path)
         admitted = Admitted(forwarded, admission, public.kind, needs_token=public.needs_token)
         body = (

@@ -21,7 +21,7 @@ from services.chassis.health import Checks, health_router
 from services.chassis.messaging.broker import Broker, measure_dead_letters
 from services.chassis.metrics import Metrics
 from services.chassis.problems import install_problems
-from services.chassis.requests import RequestScope
+from services.chassis.requests import NO_TELEMETRY, RequestScope
 
 SERVICE = "analysis"
 MOCK_CONCURRENCY = 8  # the mock only waits, but photos lie in its scratch folder meanwhile
@@ -73,7 +73,14 @@ def create_app(settings: AnalysisSettings, metrics: Metrics, make_broker: Callab
 
             yield State(checks={"broker": broker.ping, "tasks": tasks_alive})
 
-    app = FastAPI(title="analysis", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="analysis",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        telemetry=NO_TELEMETRY,
+    )
 
     @app.get("/", include_in_schema=False)
     async def status() -> ServiceStatus:

@@ -26,7 +26,7 @@ from services.chassis.metrics import Metrics
 from services.chassis.migrations import migrate
 from services.chassis.outbox import Outbox, Relay
 from services.chassis.problems import install_problems
-from services.chassis.requests import RequestScope
+from services.chassis.requests import NO_TELEMETRY, RequestScope
 from services.chassis.signouts import SignOuts
 
 SERVICE = "auth"
@@ -74,7 +74,14 @@ def create_app(settings: AuthSettings, metrics: Metrics, make_broker: Callable[[
                 checks={"sql": database.ping, "broker": broker.ping},
             )
 
-    app = FastAPI(title="auth", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="auth",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        telemetry=NO_TELEMETRY,
+    )
     app.include_router(router)
     app.include_router(internal_router)
     app.include_router(health_router())

@@ -28,13 +28,17 @@ def traceparent() -> str | None:
 
 
 @contextmanager
-def correlated(parent: str | None) -> Iterator[str]:
-    """Handle something under the trace of ``parent``, or under a new one when ``parent`` is missing or malformed."""
+def correlated(parent: str | None, **noted: str) -> Iterator[str]:
+    """Handle something under the trace of ``parent``, or under a new one when ``parent`` is missing or malformed.
+
+    What is ``noted`` is on each log line of the handling, as the correlation id is.
+    """
     match = _TRACEPARENT.match(parent) if parent else None
     trace_id = match.group(1) if match else secrets.token_hex(16)
     token = _trace_id.set(trace_id)
+    on_lines = structlog.contextvars.bind_contextvars(correlation_id=trace_id, **noted)
     try:
-        with structlog.contextvars.bound_contextvars(correlation_id=trace_id):
-            yield trace_id
+        yield trace_id
     finally:
+        structlog.contextvars.reset_contextvars(**on_lines)
         _trace_id.reset(token)

@@ -4,6 +4,8 @@ import asyncio
 import time
 
 import structlog
+from fastapi.telemetry import TelemetryConfig
+from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,6 +16,8 @@ from services.chassis.problems import RETRY_AFTER_SECONDS, problem_response
 log = structlog.get_logger(__name__)
 
 CLIENT_GONE = 499
+# For FastAPI, which would look for providers at each request. What we tell of it is below.
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 _QUIET = frozenset({"/healthz", "/readyz"})  # asked every few seconds by orchestrators
 
 
@@ -30,6 +34,8 @@ class RequestScope:
         self._app = app
         self._service = service
         self._metrics = metrics
+        # Finding a metric by its labels takes as long as all the rest of counting.
+        self._by_labels: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -39,7 +45,7 @@ class RequestScope:
         status = 0
         started = time.perf_counter()
 
-        with structlog.contextvars.bound_contextvars(service=self._service), correlated(parent) as trace_id:
+        with correlated(parent, service=self._service) as trace_id:
 
             async def send_with_id(message: Message) -> None:
                 nonlocal status
@@ -71,7 +77,16 @@ class RequestScope:
                 # Starlette notes the route in the scope that we hold; without one the path matched nothing.
                 route = getattr(scope.get("route"), "path", "unknown")
                 seconds = time.perf_counter() - started
-                self._metrics.http_requests.labels(self._service, scope["method"], route, status).inc()
-                self._metrics.http_seconds.labels(self._service, route).observe(seconds)
+                requests, duration = self._measured(scope["method"], route, status)
+                requests.inc()
+                duration.observe(seconds)
                 if route not in _QUIET:
                     log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1e3, 1))
+
+    def _measured(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        labels = (method, route, status)
+        found = self._by_labels.get(labels)
+        if found is None:
+            requests = self._metrics.http_requests.labels(self._service, method, route, status)
+            found = self._by_labels[labels] = requests, self._metrics.http_seconds.labels(self._service, route)
+        return found

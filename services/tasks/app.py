@@ -22,7 +22,7 @@ from services.chassis.metrics import Metrics
 from services.chassis.migrations import migrate
 from services.chassis.outbox import Outbox, Relay
 from services.chassis.problems import install_problems
-from services.chassis.requests import RequestScope
+from services.chassis.requests import NO_TELEMETRY, RequestScope
 from services.chassis.signouts import SignOuts
 from services.tasks.api import router
 from services.tasks.erasure import Erasures
@@ -109,7 +109,14 @@ def create_app(
                 checks={"sql": database.ping, "photos": photos.ping, "broker": broker.ping},
             )
 
-    app = FastAPI(title="tasks", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="tasks",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        telemetry=NO_TELEMETRY,
+    )
     app.include_router(router)
     app.include_router(export_router)
     app.include_router(internal_router)
