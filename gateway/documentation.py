@@ -7,8 +7,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import contracts
 from contracts.public import Problem
 from gateway.routes import PUBLIC_ROUTES, PublicRoute
@@ -55,6 +53,8 @@ _HEADERS = {
 @cache
 def committed_openapi(path: Path) -> bytes:
     """The committed document at ``path`` as JSON. Reading YAML is slow, so it is done once."""
+    import yaml  # not at every start: few gateways are ever asked
+
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     with path.open("rb") as file:
         return json.dumps(yaml.load(file, loader)).encode()  # noqa: S506 - either is a safe loader

@@ -1,13 +1,17 @@
 """What migrating promises, on both databases: see :mod:`services.chassis.migrations`."""
 
 import asyncio
+import importlib
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 
 from services.chassis.database import Database
-from services.chassis.migrations import migrate
+from services.chassis.migrations import migrate, newest_revision
 
 FIRST = """
 import sqlalchemy as sa
@@ -56,6 +60,26 @@ async def test_tables_are_brought_to_the_newest_revision_once(database: Database
     await migrate(database, "one", folder)
     await migrate(database, "one", folder)
     assert await names(database, "things") == ["first", "second"]
+
+
+async def test_a_database_of_a_later_version_is_not_taken_for_a_migrated_one(
+    database: Database, tmp_path: Path
+) -> None:
+    folder = revisions(tmp_path / "revisions", "things")
+    await migrate(database, "one", folder)
+    (folder / "0002_second.py").unlink()
+    with pytest.raises(CommandError, match="0002"):
+        await migrate(database, "one", folder)
+
+
+@pytest.mark.parametrize("service", ["auth", "tasks"])
+def test_the_newest_revision_is_the_one_that_alembic_goes_to(service: str) -> None:
+    folder = Path(importlib.import_module(f"services.{service}.app").MIGRATIONS)
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    config.set_main_option("version_locations", str(folder))
+    config.set_main_option("path_separator", "newline")
+    assert ScriptDirectory.from_config(config).get_heads() == [newest_revision(folder)]
 
 
 async def test_services_that_share_a_database_keep_their_progress_apart(database: Database, tmp_path: Path) -> None:
