@@ -217,9 +217,10 @@ class RabbitMqServer(Server):
                     queue = await channel.declare_queue(exclusive=True)
                     await channel.default_exchange.publish(aio_pika.Message(b"?"), queue.name)
 
-        self._wait_until(lambda: run_apart(publish), (AMQPError, OSError))
         if self.container is not None:
-            self._wait_until(lambda: self.manage("GET", "/vhosts"), (OSError,))
+            # It says itself when it listens; to try before that would have the AMQP library log each failure.
+            self._wait_until(lambda: self.manage("GET", f"/health/checks/port-listener/{self.port}"), (OSError,))
+        self._wait_until(lambda: run_apart(publish), (AMQPError, OSError))
 
     def manage(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """One call of the management API; ``path`` begins below ``/api``. Needs the container."""
