@@ -1,12 +1,14 @@
 """A light HTTP client: requests are bytes made beforehand, answers are parsed by httptools, nothing else is done.
 
-It has to cost less than what it measures; the yardsticks of a run (a bare server answering the same bytes) show by how
-much.
+It has to cost less than what it measures: a load says how much of a core this process has used meanwhile, and the
+yardsticks of a run (a bare server answering the same bytes) show what it can do.
 """
 
 import asyncio
+import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -86,6 +88,7 @@ class Load:
     """What a loop of requests came to."""
 
     seconds: float = 0.0
+    cpu_seconds: float = 0.0  # of this process
     latencies: list[float] = field(default_factory=list)  # in seconds, of answers with status 200
     others: dict[int, int] = field(default_factory=dict)  # how often any other status came
 
@@ -94,46 +97,62 @@ class Load:
         """Good answers per second."""
         return len(self.latencies) / self.seconds
 
+    @property
+    def client_share(self) -> float:
+        """Percent of one core that this process used."""
+        return 100 * self.cpu_seconds / self.seconds
+
     def percentile(self, percent: float) -> float:
-        """Latency in milliseconds that ``percent`` of the good answers stay within."""
+        """Latency in milliseconds that ``percent`` of the good answers stay within; of none, NaN."""
+        if not self.latencies:
+            return math.nan
         ranked = sorted(self.latencies)
         return 1000 * ranked[min(len(ranked) - 1, int(len(ranked) * percent / 100))]
 
 
+@contextmanager
+def timed() -> Iterator[Load]:
+    """A load that lasts as long as the context."""
+    load = Load()
+    started, cpu = time.perf_counter(), time.process_time()
+    yield load
+    load.seconds, load.cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
+
+
 async def closed_loop(port: int, connections: int, seconds: float, make: Callable[[], bytes]) -> Load:
     """As many requests as ``connections`` clients send, each waiting for its answer, in ``seconds``."""
-    load = Load()
     clients = [await Connection.to(port) for _ in range(connections)]
-    started = time.perf_counter()
-    end = started + seconds
-
-    async def go(client: Connection) -> None:
-        while time.perf_counter() < end:
-            _note(load, await client.ask(make()))
-
     try:
-        await asyncio.gather(*(go(client) for client in clients))
+        with timed() as load:
+            end = time.perf_counter() + seconds
+
+            async def go(client: Connection) -> None:
+                while time.perf_counter() < end:
+                    _note(load, await client.ask(make()))
+
+            async with asyncio.TaskGroup() as group:
+                for client in clients:
+                    group.create_task(go(client))
     finally:
         for client in clients:
             client.close()
-    load.seconds = time.perf_counter() - started
     return load
 
 
 async def repeated(workers: int, seconds: float, work: Callable[[], Awaitable[object]]) -> Load:
     """The same for work that is no request: ``work`` over and over by ``workers`` at a time."""
-    load = Load()
-    started = time.perf_counter()
-    end = started + seconds
+    with timed() as load:
+        end = time.perf_counter() + seconds
 
-    async def go() -> None:
-        while time.perf_counter() < end:
-            began = time.perf_counter()
-            await work()
-            load.latencies.append(time.perf_counter() - began)
+        async def go() -> None:
+            while time.perf_counter() < end:
+                began = time.perf_counter()
+                await work()
+                load.latencies.append(time.perf_counter() - began)
 
-    await asyncio.gather(*(go() for _ in range(workers)))
-    load.seconds = time.perf_counter() - started
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(go())
     return load
 
 

@@ -1,19 +1,21 @@
 """The measures: each puts figures of the system beside yardsticks, taken in turns so that a noisy minute hits both."""
 
 import asyncio
+import itertools
 import json
 import secrets
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jwt
-import numpy as np
 import sqlalchemy as sa
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorGridFSBucket
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -23,61 +25,68 @@ from services.analysis.analyser import AnalysisRequest, PhotoFile
 from services.analysis.thermography.analyser import ThermographyAnalyser
 from services.chassis.database import database_url
 from tests.benchmarks.growth import grow
-from tests.benchmarks.load import Connection, Load, closed_loop, get, post, repeated
+from tests.benchmarks.load import Connection, Load, closed_loop, get, post, repeated, timed
+from tests.benchmarks.people import Job, Person, people
 from tests.benchmarks.photographs import FORM, Forms, pair
 from tests.benchmarks.results import Measure, at_least, at_most
-from tests.benchmarks.system import UID, System, free_port
+from tests.benchmarks.system import System, free_port
+from tests.e2e.issuer import CLIENT_ID
 
+SECONDS = 5.0  # of each repetition, unless somebody wants others; what has lengths of its own is scaled alike
+REPETITIONS = 5
 CONNECTIONS = 16
+RUNNING_JOBS = 200  # that are polled in turn, each by its owner
+FINISHED_JOBS = 48
 JOB_SECONDS = 45.0  # the app gives up after it
 POLL_SECONDS = 0.2
 MEGABYTE = 1_000_000
+SERVICES = ("auth", "tasks", "analysis", "gateway")
 
 
 class Bench:
     """The measures over one :class:`System`; ``repetitions`` of ``seconds`` each."""
 
-    def __init__(self, system: System, repetitions: int, seconds: float) -> None:
+    def __init__(self, system: System, repetitions: int = REPETITIONS, seconds: float = SECONDS) -> None:
         self._system = system
         self._repetitions = repetitions
         self._seconds = seconds
         self._colour, self._thermal = pair()
-        photos = [("obs0_rgb.jpg", self._colour), ("obs0_thermal.jpg", self._thermal)]
-        self._forms = Forms(UID, photos)
-        self._token = ""
+        self._forms = Forms([("obs0_rgb.jpg", self._colour), ("obs0_thermal.jpg", self._thermal)])
+        self._people = people(system.access_token_seed)
+        self._turns = itertools.cycle(self._people)
 
-    async def run(self, chosen: frozenset[str]) -> list[Measure]:
-        """Every measure, or those whose names are ``chosen``."""
-        all_measures: dict[str, Callable[[], Awaitable[Measure]]] = {
-            "start-up": self.start_up,
-            "memory": self.memory,
-            "gateway": self.gateway_latency,
-            "login": self.logins,
-            "submissions": self.submissions,
-            "polls": self.polls,
-            "pipeline": self.pipeline,
-            "latency": self.latency,
-            "burst": self.burst,
-            "scaling": self.scaling,
-            "growth": self.growth,
-        }
-        unknown = chosen - all_measures.keys()
-        if unknown:
-            raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(all_measures)}")
-        done = []
-        for name, measure in all_measures.items():
-            if not chosen or name in chosen:
-                print(f"… {name}", file=sys.stderr, flush=True)  # noqa: T201 - whoever waits wants to know
-                done.append(await measure())
-        return done
+    async def run(self, chosen: Sequence[str], note: Callable[[list[Measure]], None]) -> None:
+        """Take the measures named ``chosen``; after each, ``note`` gets all until then.
+
+        One that fails keeps the figures that it has, with the reason, and the next is taken. One that is interrupted
+        is noted too.
+        """
+        measures: list[Measure] = []
+        for name in chosen:
+            take, title = MEASURES[name]
+            measure = Measure(title)
+            measures.append(measure)
+            sys.stderr.write(f"… {name}\n")
+            began = time.perf_counter()
+            try:
+                await take(self, measure)
+            except asyncio.CancelledError:
+                measure.failures.append("interrupted")
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other measures are wanted
+                measure.failures.append(_reason(error))
+                sys.stderr.write(f"  failed: {_reason(error)}\n")
+            finally:
+                measure.seconds = time.perf_counter() - began
+                note(measures)
 
     # ── the measures ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def start_up(self) -> Measure:
+    async def start_up(self, measure: Measure) -> None:
         """How long each process takes until it is ready, its servers being there."""
-        measure = Measure("Start-up", "seconds until /readyz says so; the servers answer already")
+        measure.setting = "seconds until /readyz says so; the servers answer already"
         await asyncio.to_thread(self._system.stop_all)
-        for name in ("auth", "tasks", "analysis", "gateway"):
+        for name in SERVICES:
             times = []
             for _ in range(self._repetitions):
                 await asyncio.to_thread(self._system.stop, name)
@@ -85,49 +94,76 @@ class Bench:
                 times.append(process.start_seconds)
             figure = measure.add(name, "s", *times)
             measure.targets.append(at_most(f"{name} starts within 1.5 s", figure.median, 1.5))
-        return measure
+        await asyncio.to_thread(self._system.stop_all)
+        for label, again in (("embedded, on a new folder", False), ("embedded", True)):
+            times = []
+            with tempfile.TemporaryDirectory() as folder:
+                for number in range(self._repetitions + again):
+                    data = Path(folder, "data" if again else str(number))
+                    process = await asyncio.to_thread(self._system.start_embedded, data)
+                    await asyncio.to_thread(self._system.stop, process.name)
+                    times.append(process.start_seconds)
+            figure = measure.add(label, "s", *times[again:])  # the first made the folder
+            measure.targets.append(at_most(f"{label} starts within 2 s", figure.median, 2.0))
 
-    async def memory(self) -> Measure:
-        """Peak memory while many large uploads arrive at once."""
+    async def memory(self, measure: Measure) -> None:
+        """Peak memory while many large uploads arrive at once, and growth while people go on and on."""
+        warm, whole = self._scaled(60), self._scaled(240)
+        measure.setting = (
+            f"resident memory of each process: at its peak with 32 uploads of 20 MB at once; then, started again, "
+            f"5 jobs/s for {whole:.0f} s with a sign-in, a list of tasks and a photo beside each, the median at the "
+            f"end against that after {warm:.0f} s"
+        )
         await self._restart_all()
-        measure = Measure("Memory", "peak resident memory of each process with 32 uploads of 20 MB at once")
         for name, process in self._system.running.items():
             measure.add(f"{name} after its start", "MB", process.rss())
-        large = [(f"obs{n}_rgb.jpg", self._colour + bytes(10 * MEGABYTE - len(self._colour))) for n in range(2)]
-        forms = Forms(UID, large)
-        clients = [await Connection.to(self._system.port("gateway")) for _ in range(32)]
-        try:
-            request = [post("/leakage/detect_leak", FORM, forms.next(), self._token) for _ in clients]
-            answers = await asyncio.gather(*(c.ask(r) for c, r in zip(clients, request, strict=True)))
-        finally:
-            for client in clients:
-                client.close()
-        accepted = sum(answer.status == 200 for answer in answers)
+        accepted = await self._upload_at_once(32, 20 * MEGABYTE)
         measure.add("uploads accepted", "of 32", accepted)
+        if accepted < 32:
+            measure.failures.append(f"of 32 uploads {accepted} were accepted")
         for name, bound in (("gateway", 120.0), ("tasks", 250.0)):
             peak = self._system.running[name].rss(peak=True)
             measure.add(f"{name} at its peak", "MB", peak)
             measure.targets.append(at_most(f"{name} stays within {bound:.0f} MB", peak, bound))
-        await self._until_all_done(180)
-        before = {name: process.rss() for name, process in self._system.running.items()}
-        await self._open_loop(5, max(30.0, self._seconds * 3))
-        for name, process in self._system.running.items():
-            measure.add(f"{name} grew during mixed load at 5 jobs/s", "MB", process.rss() - before[name])
-        return measure
 
-    async def gateway_latency(self) -> Measure:
+        await self._restart_all()
+        samples: dict[str, list[tuple[float, float]]] = {name: [] for name in self._system.running}
+        began = time.perf_counter()
+
+        async def watch() -> None:
+            while True:
+                for name, process in self._system.running.items():
+                    samples[name].append((time.perf_counter() - began, process.rss()))
+                await asyncio.sleep(0.5)
+
+        watching = asyncio.create_task(watch())
+        try:
+            load = await self._open_loop(5, whole, mixed=True)
+        finally:
+            watching.cancel()
+        self._failed(measure, "jobs", [load])
+        window = whole / 12
+        for name, taken in samples.items():
+            before = statistics.median([rss for at, rss in taken if warm - window <= at < warm])
+            after = statistics.median([rss for at, rss in taken if whole - window <= at < whole])
+            measure.add(f"{name} warm", "MB", before)
+            measure.add(f"{name} grew during mixed load at 5 jobs/s", "MB", after - before)
+            measure.targets.append(at_most(f"{name} grows by no more than 5 %", after / before - 1, 0.05))
+
+    async def gateway_latency(self, measure: Measure) -> None:
         """What the gateway adds to a small GET."""
-        job = await self._queued_job()
-        request = get(f"/detect_leak/{job}", self._token)
-        measure = Measure("Gateway", "a poll of a queued job, through the gateway and straight to tasks")
+        measure.setting = "a poll of a queued job, through the gateway and straight to tasks"
+        await self._restart_all(without=("analysis",))
+        jobs = await self._submitted(RUNNING_JOBS)
         for connections in (1, 64):
             loads = await self._in_turns(
                 {
-                    "through the gateway": self._requests("gateway", connections, lambda: request),
-                    "straight to tasks": self._requests("tasks", connections, lambda: request),
+                    "through the gateway": self._requests("gateway", connections, _polls(jobs, "/detect_leak/")),
+                    "straight to tasks": self._requests("tasks", connections, _polls(jobs, "/detect_leak/")),
                 }
             )
             for label, taken in loads.items():
+                self._failed(measure, label, taken)
                 for percent in (50, 99):
                     name = f"{label}, {connections} connections, p{percent}"
                     measure.add(name, "ms", *(load.percentile(percent) for load in taken))
@@ -135,32 +171,33 @@ class Bench:
             measure.add(f"added by the gateway at {connections} connections, p50", "ms", added)
             if connections == 1:
                 measure.targets.append(at_most("the gateway adds at most 1.5 ms (p50, 1 connection)", added, 1.5))
-        return measure
 
-    async def logins(self) -> Measure:
+    async def logins(self, measure: Measure) -> None:
         """Sign-ins beside the verification of their tokens alone."""
+        measure.setting = "of known accounts, with Google's certificates in the cache; 16 connections"
         await self._restart_all()
-        id_token = self._system.issuer.token(UID)
+        requests = [self._login(person) for person in self._people]
+        for request in requests:
+            await self._ask(request)
+        id_token = self._system.issuer.token(self._people[0].uid)
         key = self._system.issuer.key.public_key()
-        body = json.dumps({"id_token": id_token, "uid": UID}).encode()
-        request = post("/auth/login", "application/json", body)
 
         async def verify() -> None:
-            jwt.decode(id_token, key, algorithms=["RS256"], audience=_audience(id_token))
+            jwt.decode(id_token, key, algorithms=["RS256"], audience=CLIENT_ID)
             await asyncio.sleep(0)
 
         loads = await self._in_turns(
             {
-                "sign-ins": self._requests("gateway", CONNECTIONS, lambda: request),
+                "sign-ins": self._requests("gateway", CONNECTIONS, itertools.cycle(requests)),
                 "RSA verification alone": lambda: repeated(1, self._seconds, verify),
             }
         )
-        measure = Measure("Sign-in", "of a known account, with Google's certificates in the cache; 16 connections")
         self._rates(measure, loads)
-        return measure
 
-    async def submissions(self) -> Measure:
+    async def submissions(self, measure: Measure) -> None:
         """Submissions while nobody analyses them, beside the stores alone."""
+        sizes = f"{len(self._colour) // 1000} KB + {len(self._thermal) // 1000} KB"
+        measure.setting = f"of a pair of {sizes}, 16 connections, analysis stopped"
         await self._restart_all(without=("analysis",))
         photos = (self._colour, self._thermal)
         async with _gridfs(self._system.mongo_url) as bucket, _engine(self._system.sql_url) as engine:
@@ -182,158 +219,149 @@ class Bench:
 
             loads = await self._in_turns(
                 {
-                    "submissions": self._requests("gateway", CONNECTIONS, self._submission),
-                    "straight to tasks": self._requests("tasks", CONNECTIONS, self._direct_submission),
+                    "submissions": self._requests("gateway", CONNECTIONS, self._submissions()),
+                    "straight to tasks": self._requests("tasks", CONNECTIONS, self._submissions("")),
                     "raw GridFS pairs": lambda: repeated(CONNECTIONS, self._seconds, raw_pair),
                     "MySQL commits": lambda: repeated(CONNECTIONS, self._seconds, commit),
                 }
             )
-        await asyncio.to_thread(self._system.forget_jobs)
-        sizes = f"{len(self._colour) // 1000} KB + {len(self._thermal) // 1000} KB"
-        measure = Measure("Submissions", f"of a pair of {sizes}, 16 connections, analysis stopped")
         self._rates(measure, loads)
         share = _rate(loads["submissions"]) / _rate(loads["raw GridFS pairs"])
         measure.targets.append(at_least("submissions reach 65 % of the raw GridFS pairs", share, 0.65))
-        return measure
 
-    async def polls(self) -> Measure:
-        """Polls of a running and of a finished job, beside a bare server with the same bytes."""
+    async def polls(self, measure: Measure) -> None:
+        """Polls of running and of finished jobs, beside a bare server with the same bytes."""
+        measure.setting = (
+            f"16 connections, through the gateway; {RUNNING_JOBS} running and {FINISHED_JOBS} finished jobs, each of "
+            "another person, in turn"
+        )
         await self._restart_all(without=("analysis",))
-        finished = get(f"/leakage/detect_leak/{await self._finished_job()}", self._token)
-        running = get(f"/leakage/detect_leak/{await self._submitted()}", self._token)
-        measure = Measure("Polls", "16 connections, through the gateway")
-        for label, request, target in (("running", running, 900.0), ("finished", finished, 150.0)):
-            body = await self._body_of(request)
+        finished = await self._finished(FINISHED_JOBS)
+        running = await self._submitted(RUNNING_JOBS)
+        for label, jobs, target in (("running", running, 900.0), ("finished", finished, 150.0)):
+            polls = _polls(jobs)
+            body = await self._ask(next(polls))
             async with _bare(body) as port:
+                bare = itertools.repeat(get("/"))
+                plain = partial(closed_loop, port, CONNECTIONS, self._seconds, bare.__next__)
                 loads = await self._in_turns(
                     {
-                        f"{label} polls": self._requests("gateway", CONNECTIONS, lambda r=request: r),
-                        f"a bare server with the same {len(body):,} bytes": lambda p=port: closed_loop(
-                            p, CONNECTIONS, self._seconds, lambda: get("/")
-                        ),
+                        f"{label} polls": self._requests("gateway", CONNECTIONS, polls),
+                        f"a bare server with the same {len(body):,} bytes": plain,
                     }
                 )
             self._rates(measure, loads)
             rate = _rate(loads[f"{label} polls"])
             measure.targets.append(at_least(f"{label} polls reach {target:.0f}/s", rate, target))
-        return measure
 
-    async def pipeline(self) -> Measure:
+    async def pipeline(self, measure: Measure) -> None:
         """Whole jobs per second, beside the analyser alone."""
+        measure.setting = "real analysis; 32 phones that submit again when their job is done"
         await self._restart_all()
-        await self._jobs_in_closed_loop(8, 5)  # warm
+        await self._jobs_in_closed_loop(8, self._scaled(5))  # warm
         loads = await self._in_turns(
             {
-                "jobs": lambda: self._jobs_in_closed_loop(32, max(20.0, self._seconds)),
+                "jobs": lambda: self._jobs_in_closed_loop(32, self._scaled(20)),
                 "the analyser alone": self._analyser_alone,
             },
             warm=False,
         )
-        measure = Measure("Whole pipeline", "real analysis; 32 phones that submit again when their job is done")
         self._rates(measure, loads)
         measure.targets.append(at_least("20 jobs/s", _rate(loads["jobs"]), 20.0))
-        return measure
 
-    async def latency(self) -> Measure:
+    async def latency(self, measure: Measure) -> None:
         """From the start of a submission to the finished poll, at a rate that leaves room."""
+        seconds = self._scaled(60)
+        measure.setting = f"5 jobs/s for {seconds:.0f} s, polled every 50 ms"
         await self._restart_all()
-        await self._jobs_in_closed_loop(4, 3)
-        load = await self._open_loop(5, 60)
-        alone = await self._analyser_alone(workers=1)
-        measure = Measure("Submit to done", "5 jobs/s for 60 s, polled every 50 ms")
+        await self._jobs_in_closed_loop(4, self._scaled(3))
+        load = await self._open_loop(5, seconds)
         p50, p99 = load.percentile(50), load.percentile(99)
         measure.add("p50", "ms", p50)
         measure.add("p99", "ms", p99)
         measure.add("jobs that failed", "", sum(load.others.values()))
-        measure.add("inside the analyser, p50", "ms", alone.percentile(50))
+        measure.add("the client", "% of a core", load.client_share)
         measure.targets += [at_most("p50 within 400 ms", p50, 400.0), at_most("p99 within 1,500 ms", p99, 1500.0)]
-        return measure
+        self._failed(measure, "jobs", [load])
+        alone = await self._analyser_alone(workers=1)
+        measure.add("inside the analyser, p50", "ms", alone.percentile(50))
 
-    async def burst(self) -> Measure:
+    async def burst(self, measure: Measure) -> None:
         """Five hundred submissions at once."""
+        number = round(self._scaled(500))
+        measure.setting = f"{number} submissions at once, 16 connections"
         await self._restart_all()
-        await self._jobs_in_closed_loop(4, 3)
-        began = time.perf_counter()
-        clients = [await Connection.to(self._system.port("gateway")) for _ in range(CONNECTIONS)]
-        left = 500
-        refused = 0
+        await self._jobs_in_closed_loop(4, self._scaled(3))
+        with timed() as done:
+            with timed() as accepted:
+                await self._submitted(number)
+            await self._until_all_done(300)
+        measure.add("all accepted", "s", accepted.seconds)
+        measure.add("all done", "s", done.seconds)
+        measure.add("the client", "% of a core", done.client_share)
+        measure.targets.append(at_most("all done within the app's 45 s", done.seconds, JOB_SECONDS))
 
-        async def go(client: Connection) -> None:
-            nonlocal left, refused
-            while left > 0:
-                left -= 1
-                refused += (await client.ask(self._submission())).status != 200
-
-        try:
-            await asyncio.gather(*(go(client) for client in clients))
-        finally:
-            for client in clients:
-                client.close()
-        accepted = time.perf_counter() - began
-        await self._until_all_done(300)
-        done = time.perf_counter() - began
-        measure = Measure("Burst", "500 submissions at once, 16 connections")
-        measure.add("all accepted", "s", accepted)
-        measure.add("refused", "", refused)
-        measure.add("all done", "s", done)
-        measure.targets.append(at_most("all done within the app's 45 s", done, JOB_SECONDS))
-        return measure
-
-    async def scaling(self) -> Measure:
+    async def scaling(self, measure: Measure) -> None:
         """Jobs per second by workers, submissions per second by replicas of tasks."""
-        measure = Measure("Scaling", "the ideal line is the first figure times the number")
+        measure.setting = "the ideal line is the first figure times the number"
         for workers in (1, 2, 4):
             await self._restart_all(ANALYSIS_WORKERS=str(workers))
-            await self._jobs_in_closed_loop(8, 5)
-            load = await self._jobs_in_closed_loop(32, max(20.0, self._seconds))
+            await self._jobs_in_closed_loop(8, self._scaled(5))
+            load = await self._jobs_in_closed_loop(32, self._scaled(20))
             measure.add(f"jobs with {workers} analysis workers", "/s", load.per_second)
+            self._failed(measure, f"jobs with {workers} analysis workers", [load])
         await self._restart_all(without=("analysis",))
         await asyncio.to_thread(self._system.start, "tasks-2")
         loads = await self._in_turns(
             {
-                "1 replica": self._requests("tasks", CONNECTIONS, self._direct_submission),
+                "1 replica": self._requests("tasks", CONNECTIONS, self._submissions("")),
                 "2 replicas": self._two_replicas,
             }
         )
         for label, taken in loads.items():
+            self._failed(measure, label, taken)
             measure.add(f"submissions straight to {label} of tasks", "/s", *(load.per_second for load in taken))
-        await asyncio.to_thread(self._system.stop, "tasks-2")
-        await asyncio.to_thread(self._system.forget_jobs)
-        return measure
 
-    async def growth(self) -> Measure:
+    async def growth(self, measure: Measure) -> None:
         """Whether it slows down as the database fills."""
-        measure = Measure("Growth", "with so many tasks, jobs and photos in the database")
-        await self._restart_all(without=("analysis",))
+        measure.setting = "with so many tasks, jobs and pairs of photos of 5,000 people in the database"
         rates: dict[str, list[float]] = {}
-        for rows in (1_000, 100_000, 1_000_000):
-            await grow(self._system.sql_url, rows)
-            job = await self._queued_job()
-            request = get(f"/leakage/detect_leak/{job}", self._token)
+        sizes = [round(self._scaled(rows)) for rows in (1_000, 100_000, 1_000_000)]
+        for rows in sizes:
+            await self._restart_all(without=("analysis",))
+            with timed() as growing:
+                await grow(self._system.sql_url, rows)
+                await self._until_flushed(60)
+            sys.stderr.write(f"  {rows:,} tasks after {growing.seconds:.0f} s\n")
+            jobs = await self._submitted(RUNNING_JOBS)
             loads = await self._in_turns(
                 {
-                    "submissions": self._requests("gateway", CONNECTIONS, self._submission),
-                    "polls": self._requests("gateway", CONNECTIONS, lambda r=request: r),
+                    "submissions": self._requests("gateway", CONNECTIONS, self._submissions()),
+                    "polls": self._requests("gateway", CONNECTIONS, _polls(jobs)),
                 }
             )
             for label, taken in loads.items():
+                self._failed(measure, label, taken)
                 measure.add(f"{label} with {rows:,} tasks", "/s", *(load.per_second for load in taken))
                 rates.setdefault(label, []).append(_rate(taken))
-            await asyncio.to_thread(self._system.forget_jobs)
         for label, found in rates.items():
             ratio = found[-1] / found[0]
-            measure.targets.append(at_least(f"{label} with 1 M tasks within 10 % of 1 k", ratio, 0.9))
-        return measure
+            text = f"{label} with {sizes[-1]:,} tasks reach 90 % of those with {sizes[0]:,}"
+            measure.targets.append(at_least(text, ratio, 0.9))
 
     # ── what they share ──────────────────────────────────────────────────────────────────────────────────────────
 
+    def _scaled(self, full: float) -> float:
+        """``full``, or less of it when somebody wants shorter repetitions than usual."""
+        return full * min(1.0, self._seconds / SECONDS)
+
     async def _restart_all(self, without: tuple[str, ...] = (), **environment: str) -> None:
-        """Fresh processes, so that no measure inherits another's memory or backlog."""
+        """Fresh processes, and no jobs that wait: no measure inherits another's memory or backlog."""
         await asyncio.to_thread(self._system.stop_all)
-        for name in ("auth", "tasks", "analysis", "gateway"):
+        await asyncio.to_thread(self._system.forget_jobs)
+        for name in SERVICES:
             if name not in without:
                 await asyncio.to_thread(self._system.start, name, **environment)
-        self._token = await self._system.token()
 
     async def _in_turns(
         self, loads: Mapping[str, Callable[[], Awaitable[Load]]], *, warm: bool = True
@@ -343,133 +371,196 @@ class Bench:
         for repetition in range(-1 if warm else 0, self._repetitions):
             for label, load in loads.items():
                 taken = await load()
-                if taken.others:
-                    raise RuntimeError(f"{label}: answers other than 200: {taken.others}")
                 if repetition >= 0:
                     found[label].append(taken)
         return found
 
-    def _requests(self, name: str, connections: int, make: Callable[[], bytes]) -> Callable[[], Awaitable[Load]]:
-        return lambda: closed_loop(self._system.port(name), connections, self._seconds, make)
+    def _requests(self, name: str, connections: int, requests: Iterator[bytes]) -> Callable[[], Awaitable[Load]]:
+        return lambda: closed_loop(self._system.port(name), connections, self._seconds, requests.__next__)
 
-    def _submission(self) -> bytes:
-        return post("/leakage/detect_leak", FORM, self._forms.next(), self._token)
+    def _submission(self, person: Person, prefix: str = "/leakage") -> bytes:
+        return post(f"{prefix}/detect_leak", FORM, self._forms.next(person.uid), person.token)
 
-    def _direct_submission(self) -> bytes:
-        return post("/detect_leak", FORM, self._forms.next(), self._token)
+    def _submissions(self, prefix: str = "/leakage") -> Iterator[bytes]:
+        """Submissions without an end, each of the next person."""
+        return (self._submission(person, prefix) for person in self._turns)
+
+    def _login(self, person: Person) -> bytes:
+        body = json.dumps({"id_token": self._system.issuer.token(person.uid), "uid": person.uid}).encode()
+        return post("/auth/login", "application/json", body)
 
     async def _two_replicas(self) -> Load:
-        halves = await asyncio.gather(
-            *(
-                closed_loop(self._system.port(name), CONNECTIONS // 2, self._seconds, self._direct_submission)
-                for name in ("tasks", "tasks-2")
+        ports = [self._system.port(name) for name in ("tasks", "tasks-2")]
+        each = CONNECTIONS // len(ports)
+        with timed() as both:
+            halves = await asyncio.gather(
+                *(closed_loop(port, each, self._seconds, self._submissions("").__next__) for port in ports)
             )
-        )
-        both = Load(seconds=max(half.seconds for half in halves))
         for half in halves:
             both.latencies += half.latencies
-            both.others |= half.others
+            for status, number in half.others.items():
+                both.others[status] = both.others.get(status, 0) + number
         return both
 
-    @staticmethod
-    def _rates(measure: Measure, loads: Mapping[str, list[Load]]) -> None:
+    def _rates(self, measure: Measure, loads: Mapping[str, list[Load]]) -> None:
         for label, taken in loads.items():
+            self._failed(measure, label, taken)
             measure.add(label, "/s", *(load.per_second for load in taken))
             for percent in (50, 99):
                 measure.add(f"{label}, p{percent}", "ms", *(load.percentile(percent) for load in taken))
+            measure.add(f"{label}, the client", "% of a core", *(load.client_share for load in taken))
 
-    async def _queued_job(self) -> str:
-        """A job that stays queued: nobody analyses."""
-        if "analysis" in self._system.running or "gateway" not in self._system.running:
-            await self._restart_all(without=("analysis",))
-        return await self._submitted()
+    @staticmethod
+    def _failed(measure: Measure, label: str, taken: list[Load]) -> None:
+        """Note the answers that were none: rates and latencies are of the good ones."""
+        others: dict[int, int] = {}
+        for load in taken:
+            for status, number in load.others.items():
+                others[status] = others.get(status, 0) + number
+        if others:
+            good = sum(len(load.latencies) for load in taken)
+            counted = ", ".join(f"{number} times {_OTHERS.get(status, status)}" for status, number in others.items())
+            measure.failures.append(f"{label}: beside {good} good answers {counted}")
 
-    async def _submitted(self) -> str:
-        answer = await self._ask(self._submission())
-        return str(json.loads(answer)["jobId"])
+    async def _submitted(self, number: int) -> list[Job]:
+        """So many jobs, submitted by CONNECTIONS at a time, each by another person."""
+        owners = [next(self._turns) for _ in range(number)]
+        left = iter(owners)
+        jobs: list[Job] = []
 
-    async def _finished_job(self) -> str:
-        """A job whose report image is the colour photo, as the mock makes it."""
+        async def go() -> None:
+            async with self._connected() as client:
+                for person in left:
+                    answer = await client.ask(self._submission(person))
+                    if answer.status != 200:
+                        raise RuntimeError(f"a submission was answered {answer.status}: {answer.body!r}")
+                    jobs.append(Job(json.loads(answer.body)["jobId"], person))
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(CONNECTIONS):
+                group.create_task(go())
+        return jobs
+
+    async def _finished(self, number: int) -> list[Job]:
+        """So many jobs whose report image is the colour photo, as the mock makes it."""
         await asyncio.to_thread(self._system.start, "analysis", ANALYZER="mock", MOCK_SECONDS="0")
-        job = await self._submitted()
-        request = get(f"/leakage/detect_leak/{job}", self._token)
-        while json.loads(await self._ask(request))["status"] != "done":
-            await asyncio.sleep(0.1)
+        jobs = await self._submitted(number)
+        await self._until_all_done(60)
         await asyncio.to_thread(self._system.stop, "analysis")
-        return job
+        return jobs
 
-    async def _ask(self, request: bytes) -> bytes:
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Connection]:
         client = await Connection.to(self._system.port("gateway"))
         try:
-            answer = await client.ask(request)
+            yield client
         finally:
             client.close()
+
+    async def _ask(self, request: bytes) -> bytes:
+        async with self._connected() as client:
+            answer = await client.ask(request)
         if answer.status != 200:
             raise RuntimeError(f"{answer.status}: {answer.body!r}")
         return answer.body
 
-    _body_of = _ask
-
-    async def _one_job(self, client: Connection, pause: float) -> tuple[bool, float]:
-        """Submit and poll to the end: whether it was done, and how long it took."""
+    async def _one_job(self, client: Connection, person: Person, pause: float) -> tuple[int, float]:
+        """Submit and poll to the end: 200 if it was done, otherwise another status; and how long it took."""
         began = time.perf_counter()
-        answer = await client.ask(self._submission())
+        answer = await client.ask(self._submission(person))
         if answer.status != 200:
-            return False, 0.0
-        request = get(f"/leakage/detect_leak/{json.loads(answer.body)['jobId']}", self._token)
+            return answer.status, 0.0
+        request = get(f"/leakage/detect_leak/{json.loads(answer.body)['jobId']}", person.token)
         while time.perf_counter() - began < JOB_SECONDS:
-            state = json.loads((await client.ask(request)).body)["status"]
-            if state in ("done", "error"):
-                return state == "done", time.perf_counter() - began
+            answer = await client.ask(request)
+            if answer.status != 200:
+                return answer.status, 0.0
+            state = json.loads(answer.body)["status"]
+            if state == "done":
+                return 200, time.perf_counter() - began
+            if state == "error":
+                return _ENDED_AS_ERROR, 0.0
             await asyncio.sleep(pause)
-        return False, 0.0
+        return _TOO_LATE, 0.0
 
     async def _jobs_in_closed_loop(self, phones: int, seconds: float) -> Load:
-        load = Load()
-        began = time.perf_counter()
-        end = began + seconds
+        with timed() as load:
+            end = time.perf_counter() + seconds
 
-        async def go() -> None:
-            client = await Connection.to(self._system.port("gateway"))
-            try:
-                while time.perf_counter() < end:
-                    _note_job(load, await self._one_job(client, POLL_SECONDS))
-            finally:
-                client.close()
+            async def go() -> None:
+                async with self._connected() as client:
+                    while time.perf_counter() < end:
+                        _note_job(load, await self._one_job(client, next(self._turns), POLL_SECONDS))
 
-        await asyncio.gather(*(go() for _ in range(phones)))
-        load.seconds = time.perf_counter() - began
+            async with asyncio.TaskGroup() as group:
+                for _ in range(phones):
+                    group.create_task(go())
         return load
 
-    async def _open_loop(self, per_second: float, seconds: float) -> Load:
-        """Jobs begun at a fixed rate, whether or not those before are done."""
-        load = Load()
-        began = time.perf_counter()
+    async def _open_loop(self, per_second: float, seconds: float, *, mixed: bool = False) -> Load:
+        """Jobs begun at a fixed rate, whether or not those before are done; ``mixed`` with what else people do."""
+        with timed() as load:
+            began = time.perf_counter()
 
-        async def go() -> None:
-            client = await Connection.to(self._system.port("gateway"))
-            try:
-                _note_job(load, await self._one_job(client, 0.05))
-            finally:
-                client.close()
+            async def go(person: Person) -> None:
+                async with self._connected() as client:
+                    if mixed:
+                        await self._look_around(load, client, person)
+                    _note_job(load, await self._one_job(client, person, 0.05))
 
-        async with asyncio.TaskGroup() as group:
-            for number in range(round(per_second * seconds)):
-                await asyncio.sleep(max(0.0, began + number / per_second - time.perf_counter()))
-                group.create_task(go())
-        load.seconds = time.perf_counter() - began
+            async with asyncio.TaskGroup() as group:
+                for number in range(round(per_second * seconds)):
+                    await asyncio.sleep(max(0.0, began + number / per_second - time.perf_counter()))
+                    group.create_task(go(next(self._turns)))
         return load
+
+    async def _look_around(self, load: Load, client: Connection, person: Person) -> None:
+        """Sign in, list the tasks, and look at a photo."""
+        answers = [await client.ask(self._login(person))]
+        answers.append(await client.ask(get(f"/v1/tasks?userID={person.uid}", person.token)))
+        if answers[-1].status == 200 and (tasks := json.loads(answers[-1].body)["tasks"]) and tasks[0]["photos"]:
+            path = f"/v1/tasks/{tasks[0]['taskID']}/photos/{tasks[0]['photos'][0]['photoID']}"
+            answers.append(await client.ask(get(path, person.token)))
+        for answer in answers:
+            if answer.status != 200:
+                load.others[answer.status] = load.others.get(answer.status, 0) + 1
+
+    async def _upload_at_once(self, number: int, size: int) -> int:
+        """Two large photos from each of ``number`` people at the same moment; how many were accepted."""
+        large = [(f"obs{n}_rgb.jpg", self._colour + bytes(size // 2 - len(self._colour))) for n in range(2)]
+        forms = Forms(large)
+        clients = [await Connection.to(self._system.port("gateway")) for _ in range(number)]
+        try:
+            requests = [
+                post("/leakage/detect_leak", FORM, forms.next(person.uid), person.token)
+                for person in itertools.islice(self._turns, number)
+            ]
+            answers = await asyncio.gather(*(c.ask(r) for c, r in zip(clients, requests, strict=True)))
+        finally:
+            for client in clients:
+                client.close()
+        return sum(answer.status == 200 for answer in answers)
 
     async def _until_all_done(self, seconds: float) -> None:
+        query = "SELECT COUNT(*) FROM tasks_job WHERE state IN ('queued', 'processing')"
         async with _engine(self._system.sql_url) as engine, asyncio.timeout(seconds):
             while True:
                 async with engine.connect() as connection:
-                    left = await connection.scalar(
-                        sa.text("SELECT COUNT(*) FROM tasks_job WHERE state IN ('queued', 'processing')")
-                    )
-                if not left:
-                    return
+                    if not await connection.scalar(sa.text(query)):
+                        return
                 await asyncio.sleep(0.25)
+
+    async def _until_flushed(self, seconds: float) -> None:
+        """Wait, so long at most, until MySQL has written what lately changed, and works for nobody but us."""
+        query = "SELECT variable_value FROM performance_schema.global_status WHERE variable_name = :name"
+        name = {"name": "Innodb_buffer_pool_pages_dirty"}
+        end = time.perf_counter() + seconds
+        async with _engine(self._system.sql_url) as engine:
+            while time.perf_counter() < end:
+                async with engine.connect() as connection:
+                    if int(await connection.scalar(sa.text(query), name) or 0) < 100:
+                        return
+                await asyncio.sleep(0.5)
 
     async def _analyser_alone(self, workers: int = 2) -> Load:
         """The same photos through the same pool of workers, and nothing else."""
@@ -490,31 +581,57 @@ class Bench:
                     )
 
             try:
-                await repeated(workers, 3.0, analyse)  # warm
-                return await repeated(workers, max(10.0, self._seconds), analyse)
+                await repeated(workers, self._scaled(3), analyse)  # warm
+                return await repeated(workers, self._scaled(10), analyse)
             finally:
                 await analyser.close()
 
 
-def _note_job(load: Load, outcome: tuple[bool, float]) -> None:
-    done, seconds = outcome
-    if done:
+MEASURES: Mapping[str, tuple[Callable[[Bench, Measure], Awaitable[None]], str]] = {
+    "start-up": (Bench.start_up, "Start-up"),
+    "memory": (Bench.memory, "Memory"),
+    "gateway": (Bench.gateway_latency, "Gateway"),
+    "login": (Bench.logins, "Sign-in"),
+    "submissions": (Bench.submissions, "Submissions"),
+    "polls": (Bench.polls, "Polls"),
+    "pipeline": (Bench.pipeline, "Whole pipeline"),
+    "latency": (Bench.latency, "Submit to done"),
+    "burst": (Bench.burst, "Burst"),
+    "scaling": (Bench.scaling, "Scaling"),
+    "growth": (Bench.growth, "Growth"),
+}
+
+# What a job can come to that is no answer of HTTP's.
+_TOO_LATE, _ENDED_AS_ERROR = 1, 2
+_OTHERS = {_TOO_LATE: f"no end within {JOB_SECONDS:.0f} s", _ENDED_AS_ERROR: "an error as the job's end"}
+
+
+def _polls(jobs: list[Job], prefix: str = "/leakage/detect_leak/") -> Iterator[bytes]:
+    """Polls without an end, of one job after the other."""
+    return itertools.cycle([get(f"{prefix}{job.id}", job.person.token) for job in jobs])
+
+
+def _note_job(load: Load, outcome: tuple[int, float]) -> None:
+    status, seconds = outcome
+    if status == 200:
         load.latencies.append(seconds)
     else:
-        load.others[0] = load.others.get(0, 0) + 1
+        load.others[status] = load.others.get(status, 0) + 1
 
 
 def _rate(taken: list[Load]) -> float:
-    return float(np.median([load.per_second for load in taken]))
+    return statistics.median(load.per_second for load in taken)
 
 
 def _median(taken: list[Load], percent: float) -> float:
-    return float(np.median([load.percentile(percent) for load in taken]))
+    return statistics.median(load.percentile(percent) for load in taken)
 
 
-def _audience(token: str) -> str:
-    claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
-    return str(claims["aud"])
+def _reason(error: BaseException) -> str:
+    """What went wrong first."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
 
 
 @asynccontextmanager

@@ -4,7 +4,6 @@ Unlike the servers of the tests, MySQL here keeps its production settings: each 
 """
 
 import base64
-import json
 import os
 import secrets
 import signal
@@ -22,16 +21,13 @@ from urllib.parse import quote, urlsplit
 
 from testcontainers.core.container import DockerContainer
 
-from contracts.topology import ANALYSIS_SUBMISSIONS
 from services.chassis.database import database_url
-from tests.benchmarks.load import Connection, post
 from tests.e2e.issuer import CLIENT_ID, Issuer, issuing
 from tests.servers import PASSWORD, MySqlServer, RabbitMqServer, mongo_server, rabbitmq_server, started
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
-UID = "bench@example.com"
 
 
 @dataclass
@@ -47,11 +43,6 @@ class Process:
         """Resident memory in MB of the process and its children, at present or at its peak."""
         key = "VmHWM:" if peak else "VmRSS:"
         return sum(_status_kb(pid, key) for pid in (self.popen.pid, *_children(self.popen.pid))) / 1024
-
-    def forget_peak(self) -> None:
-        """Count the peak from now on."""
-        for pid in (self.popen.pid, *_children(self.popen.pid)):
-            Path(f"/proc/{pid}/clear_refs").write_text("5")
 
     def stop(self) -> None:
         """SIGTERM, and wait."""
@@ -75,7 +66,7 @@ class System:
     issuer: Issuer
     logs: Path
     service_token: str = field(default_factory=lambda: secrets.token_hex(32))
-    access_token_key: str = field(default_factory=lambda: base64.b64encode(secrets.token_bytes(32)).decode())
+    access_token_seed: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     running: dict[str, Process] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
 
@@ -87,12 +78,20 @@ class System:
         """Start a service (``tasks-2`` is a second replica of tasks), and wait until it is ready."""
         service = name.split("-")[0]
         module = "gateway" if service == "gateway" else f"services.{service}"
+        return self._launch(name, module, {**self._environment(), **environment})
+
+    def start_embedded(self, data: Path) -> Process:
+        """Start the embedded backend on a data folder, and wait until it is ready."""
+        unset = dict.fromkeys(("METRICS_PORT", "AUTH_MODE", "GOOGLE_CLIENT_IDS"), "")
+        return self._launch("embedded", "deploy.embedded", {"HOST": "127.0.0.1", "DATA_DIR": str(data), **unset})
+
+    def _launch(self, name: str, module: str, environment: Mapping[str, str]) -> Process:
         began = time.perf_counter()
         with (self.logs / f"{name}.log").open("ab") as log:
             popen = subprocess.Popen(  # noqa: S603 - our own program
                 [sys.executable, "-m", module],
                 cwd=ROOT,
-                env={**os.environ, **self._environment(), "PORT": str(self.port(name)), **environment},
+                env={**os.environ, **environment, "PORT": str(self.port(name))},
                 stdout=log,
                 stderr=log,
             )
@@ -100,12 +99,6 @@ class System:
         _wait_until_ready(process)
         process.start_seconds = time.perf_counter() - began
         return process
-
-    def start_all(self, **environment: str) -> None:
-        """Start one of each, in an order in which nobody waits for another."""
-        for name in ("auth", "tasks", "analysis", "gateway"):
-            if name not in self.running:
-                self.start(name, **environment)
 
     def stop(self, name: str) -> None:
         """Stop a service, if it runs."""
@@ -121,12 +114,16 @@ class System:
     def forget_jobs(self) -> None:
         """End the jobs that wait, as if they had been given up: a measure leaves no work to the next."""
         database = database_url(self.sql_url).database
+        find = f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{database}'"  # noqa: S608 - ours
+        if ("tasks_job",) not in self.mysql.execute(find):
+            return  # nothing has run yet
         self.mysql.execute(
-            f"UPDATE {database}.tasks_job SET state = 'error' WHERE state IN ('queued', 'processing')",  # noqa: S608 - ours
-            f"DELETE FROM {database}.tasks_outbox",  # noqa: S608 - our own name
+            f"UPDATE {database}.tasks_job SET state = 'error' WHERE state IN ('queued', 'processing')",  # noqa: S608
+            f"DELETE FROM {database}.tasks_outbox",  # noqa: S608
         )
         host = quote(urlsplit(self.rabbitmq_url).path.removeprefix("/"), safe="")
-        self.rabbitmq.manage("DELETE", f"/queues/{host}/{ANALYSIS_SUBMISSIONS.queue}/contents")
+        for queue in self.rabbitmq.manage("GET", f"/queues/{host}"):
+            self.rabbitmq.manage("DELETE", f"/queues/{host}/{queue['name']}/contents")
 
     def _environment(self) -> Mapping[str, str]:
         return {
@@ -141,27 +138,12 @@ class System:
             "GOOGLE_CLIENT_IDS": CLIENT_ID,
             "GOOGLE_CERTS_URL": f"http://127.0.0.1:{self.issuer.port}/certs",
             "SERVICE_TOKEN": self.service_token,
-            "ACCESS_TOKEN_KEYS": self.access_token_key,
-            # What is measured is the system's speed, not the patience of its limits.
-            **dict.fromkeys(("LIMIT_LOGIN", "LIMIT_SUBMIT", "LIMIT_POLL", "LIMIT_ACCOUNT", "LIMIT_OTHER"), "off"),
-            **dict.fromkeys(
-                ("UPLOADS_PER_PERSON", "UPLOADS_AT_ONCE", "DOWNLOADS_PER_PERSON", "DOWNLOADS_AT_ONCE"), "2000"
-            ),
-            "MAX_UNFINISHED_JOBS": "1000000",
-            "MAX_OUTBOX_ROWS": "1000000",
+            "ACCESS_TOKEN_KEYS": base64.b64encode(self.access_token_seed).decode(),
+            # All phones are behind one address here. Each person has the production limits, and stays within them.
+            "PEOPLE_PER_ADDRESS": "100000",
             "LOG_LEVEL": "info",
             "LOG_FORMAT": "json",
         }
-
-    async def token(self) -> str:
-        """An access token of :data:`UID`."""
-        client = await Connection.to(self.port("gateway"))
-        try:
-            body = json.dumps({"id_token": self.issuer.token(UID), "uid": UID}).encode()
-            answer = await client.ask(post("/auth/login", "application/json", body))
-        finally:
-            client.close()
-        return str(json.loads(answer.body)["access_token"])
 
 
 @contextmanager
