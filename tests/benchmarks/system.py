@@ -78,7 +78,8 @@ class System:
         """Start a service (``tasks-2`` is a second replica of tasks), and wait until it is ready."""
         service = name.split("-")[0]
         module = "gateway" if service == "gateway" else f"services.{service}"
-        return self._launch(name, module, {**self._environment(), **environment})
+        metrics = str(self.port(f"{name} metrics"))  # replicas on one machine cannot share the usual one
+        return self._launch(name, module, {**self._environment(), "METRICS_PORT": metrics, **environment})
 
     def start_embedded(self, data: Path) -> Process:
         """Start the embedded backend on a data folder, and wait until it is ready."""
@@ -128,7 +129,6 @@ class System:
     def _environment(self) -> Mapping[str, str]:
         return {
             "HOST": "127.0.0.1",
-            "METRICS_PORT": "",
             "SQL_URL": self.sql_url,
             "MONGO_URL": self.mongo_url,
             "RABBITMQ_URL": self.rabbitmq_url,
