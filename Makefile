@@ -41,7 +41,7 @@ chaos: .venv/dev ## inject faults while phones work, and check that nothing is l
 fuzz: .venv/dev ## try the API against its document for MINUTES=5 or with EXAMPLES=…, or that at BASE_URL=… with TOKEN=…
 	@$(BIN)/python -m tests.fuzz
 
-bench: .venv/dev ## measure the speed of the whole system with real servers (BASE=file.json compares with an earlier run)
+bench: .venv/dev ## measure the speed of the whole system with real servers (MEASURES="polls burst" for some, BASE=file.json compares)
 	@$(BIN)/python -m tests.benchmarks $(MEASURES) $(if $(BASE),--base $(BASE))
 
 contracts: .venv/dev ## write the schemas, openapi.yaml and asyncapi.yaml from the code
