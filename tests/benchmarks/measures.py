@@ -32,7 +32,7 @@ from tests.benchmarks.results import Measure, at_least, at_most
 from tests.benchmarks.system import System, free_port
 from tests.e2e.issuer import CLIENT_ID
 
-SECONDS = 5.0  # of each repetition, unless somebody wants others; what has lengths of its own is scaled alike
+SECONDS = 4.0  # of each repetition, unless somebody wants others; what has lengths of its own is scaled alike
 REPETITIONS = 5
 CONNECTIONS = 16
 RUNNING_JOBS = 200  # that are polled in turn, each by its owner
@@ -108,7 +108,7 @@ class Bench:
 
     async def memory(self, measure: Measure) -> None:
         """Peak memory while many large uploads arrive at once, and growth while people go on and on."""
-        warm, whole = self._scaled(60), self._scaled(240)
+        warm, whole = self._scaled(60), self._scaled(180)
         measure.setting = (
             f"resident memory of each process: at its peak with 32 uploads of 20 MB at once; then, started again, "
             f"5 jobs/s for {whole:.0f} s with a sign-in, a list of tasks and a photo beside each, the median at the "
@@ -261,7 +261,7 @@ class Bench:
         await self._jobs_in_closed_loop(8, self._scaled(5))  # warm
         loads = await self._in_turns(
             {
-                "jobs": lambda: self._jobs_in_closed_loop(32, self._scaled(20)),
+                "jobs": lambda: self._jobs_in_closed_loop(32, self._scaled(15)),
                 "the analyser alone": self._analyser_alone,
             },
             warm=False,
@@ -307,7 +307,7 @@ class Bench:
         for workers in (1, 2, 4):
             await self._restart_all(ANALYSIS_WORKERS=str(workers))
             await self._jobs_in_closed_loop(8, self._scaled(5))
-            load = await self._jobs_in_closed_loop(32, self._scaled(20))
+            load = await self._jobs_in_closed_loop(32, self._scaled(15))
             measure.add(f"jobs with {workers} analysis workers", "/s", load.per_second)
             self._failed(measure, f"jobs with {workers} analysis workers", [load])
         await self._restart_all(without=("analysis",))
@@ -581,8 +581,8 @@ class Bench:
                     )
 
             try:
-                await repeated(workers, self._scaled(3), analyse)  # warm
-                return await repeated(workers, self._scaled(10), analyse)
+                await repeated(workers, self._scaled(2), analyse)  # warm
+                return await repeated(workers, self._scaled(8), analyse)
             finally:
                 await analyser.close()
 

@@ -36,6 +36,8 @@ def main() -> None:
 def _lines(before: Run | None, after: Run) -> Sequence[str]:
     lines = [", ".join(f"{name}: {value}" for name, value in after.machine.items()) + ".", ""]
     lines += [f"{'Before: ' + _named(before) + '; after' if before else 'Measured'}: {_named(after)}.", ""]
+    if seconds := sum(measure.seconds for measure in after.measures):
+        lines += [f"It took {seconds / 60:.0f} minutes, without the start of the servers.", ""]
     lines += [f"| target |{' before |' if before else ''} measured | |", f"|---|{'---:|' if before else ''}---:|---|"]
     for measure in after.measures:
         for target in measure.targets:
@@ -45,14 +47,16 @@ def _lines(before: Run | None, after: Run) -> Sequence[str]:
                 f"{'met' if target.met else '**missed**'} |"
             )
     for measure in after.measures:
-        lines += ["", f"### {measure.name}", "", f"{measure.setting[:1].upper()}{measure.setting[1:]}.", ""]
+        took = f" Took {measure.seconds:.0f} s." if measure.seconds else ""
+        lines += ["", f"### {measure.name}", "", f"{measure.setting[:1].upper()}{measure.setting[1:]}.{took}", ""]
         lines += [f"**Failed**: {failure}.\n" for failure in measure.failures]
         lines += figures_table(measure, before)
     return lines
 
 
 def _named(run: Run) -> str:
-    return f"{run.commit or 'an unnamed commit'}, {run.date[:10]}"
+    remembered = next((line.commit for line in history() if line.date == run.date), "")
+    return f"{run.commit or remembered or 'an unnamed commit'}, {run.date[:10]}"
 
 
 def _value(target: Target | None) -> str:
