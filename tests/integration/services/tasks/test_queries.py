@@ -62,7 +62,7 @@ from tests.benchmarks.growth import grow, person
 from tests.brokers import RecordingBroker
 from tests.integration.services.tasks.conftest import SECRET
 from tests.integration.services.tasks.test_erasure import deleted, settled
-from tests.integration.services.tasks.test_store import change, completed, submission, uploaded
+from tests.integration.services.tasks.test_store import NOBODY, change, completed, submission, uploaded
 from tests.integration.services.tasks.test_sweeper import settings
 
 TASKS = 6_000
@@ -295,7 +295,7 @@ async def test_every_query_of_tasks_finds_its_rows_by_an_index(
     store = TaskStore(tasks, waiting, erasing)
     await _submissions(store)
     await _reading(store, tasks, tmp_path)
-    await _signing_out(SignOuts(tasks, sign_outs, SECRET), store)
+    await _signing_out(SignOuts(tasks, sign_outs, SECRET))
     await _ended(unwatched)
     await _sweeping(store, erasing, waiting, tmp_path)
     await _erasing(tasks, unwatched, store, erasing)
@@ -335,8 +335,7 @@ async def _submissions(store: TaskStore) -> None:
     """Submit, repeat, replace, and end jobs in each way."""
     mine = submission("new task", ME)
     for key in (None, "a key"):
-        await store.admit([ME, "subject of me"], key)
-    await store.check_owner(mine)
+        store.admit(await store.standing([ME, "subject of me"], key, NOBODY))
     first = uploaded()
     await store.submit("job 1", mine, first)
     assert await store.submit("job 2", mine, first) == "job 1"
@@ -357,6 +356,7 @@ async def _submissions(store: TaskStore) -> None:
 async def _reading(store: TaskStore, database: Database, folder: Path) -> None:
     """What people ask for."""
     await store.find_job("job 4")
+    await store.follow_job("job 4", {"signed_out_people": [pseudonym(SECRET, ME), pseudonym(SECRET, "subject of me")]})
     await store.find_job_photo("job 4", new_photo_id())
     await store.find_task("new task")
     page = await store.list_tasks(ME, None, 21)
@@ -369,11 +369,10 @@ async def _reading(store: TaskStore, database: Database, folder: Path) -> None:
         assert len([piece async for piece in export.archive([ME, "subject of me"], [])]) > TASKS // PEOPLE
 
 
-async def _signing_out(signed_out: SignOuts, store: TaskStore) -> None:
+async def _signing_out(signed_out: SignOuts) -> None:
     me = Identity(frozenset({ME, "subject of me"}), 1)
     await signed_out.note(ME, int(time.time()))
     assert await signed_out.refuse(me)
-    await store.find_job("job 4", signed_out.last(me))
 
 
 async def _relaying(database: Database, unwatched: Database, waiting: Outbox) -> None:
