@@ -18,21 +18,26 @@ from services.tasks.uploads import HEAD_BYTES
 router = APIRouter(include_in_schema=False, dependencies=[Depends(only_services)])
 
 
-async def _unfinished_job(request: Request, job_id: str) -> None:
+def _refuse_ended(state: str) -> None:
+    if state not in UNFINISHED:
+        raise Problem(410, "The job has ended.")
+
+
+async def _refuse_unless_unfinished(request: Request, job_id: str) -> None:
     job = await request.state.store.find_job(job_id)
     if job is None:
         raise Problem(404, "Job not found")
-    if job["state"] not in UNFINISHED:
-        raise Problem(410, "The job has ended.")
+    _refuse_ended(job["state"])
 
 
 @router.get(PHOTO_PATH)
 async def read_job_photo(request: Request, job_id: str, photo_id: str) -> StreamingResponse:
     """The bytes of a photo that was submitted with a job that has not ended."""
-    await _unfinished_job(request, job_id)
     photo = await request.state.store.find_job_photo(job_id, photo_id)
     if photo is None:
+        await _refuse_unless_unfinished(request, job_id)
         raise Problem(404, "Photo not found")
+    _refuse_ended(photo["jobState"])
     try:
         stored = await request.state.photos.open(photo_id)
     except PhotoNotFoundError:
@@ -45,7 +50,6 @@ async def read_job_photo(request: Request, job_id: str, photo_id: str) -> Stream
 @router.put(REPORT_PICTURES_PATH)
 async def store_picture(request: Request, job_id: str, name: str) -> StoredPicture:
     """Store a picture of a report. Nothing refers to it until AnalysisCompleted does; without that it is swept."""
-    await _unfinished_job(request, job_id)
     photo_id = new_photo_id()
     writer = request.state.photos.writer(photo_id, PhotoMetadata(f"{job_id}_{name}"))
     digest, head, size = hashlib.sha256(), b"", 0
@@ -62,7 +66,8 @@ async def store_picture(request: Request, job_id: str, name: str) -> StoredPictu
             raise Problem(422, "Not a picture.")
         await writer.end(found, digest.hexdigest())
         await request.state.photos.publish([writer])
-        await _unfinished_job(request, job_id)  # still: it may have been erased meanwhile
+        # Last: the job may have been erased while the picture was being written. Later on, its result is told of that.
+        await _refuse_unless_unfinished(request, job_id)
     except BaseException as error:
         await asyncio.shield(writer.abort())
         if isinstance(error, ClientDisconnect):

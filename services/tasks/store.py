@@ -447,8 +447,12 @@ class TaskStore:
         return await self._update_jobs(sa.update(jobs).where(*unfinished).values(ended)) > 0
 
     async def find_job_photo(self, job_id: str, photo_id: str) -> Row | None:
-        """A photo that was submitted with the job."""
-        query = sa.select(photos).where(photos.c.photoID == photo_id, photos.c.jobID == job_id)
+        """A photo that was submitted with the job, with the state of the job as ``jobState``."""
+        query = (
+            sa.select(photos, jobs.c.state.label("jobState"))
+            .join(jobs, jobs.c.jobID == photos.c.jobID)
+            .where(photos.c.photoID == photo_id, photos.c.jobID == job_id)
+        )
         async with self._database.read() as connection:
             row = (await connection.execute(query)).first()
         return None if row is None else row._asdict()
