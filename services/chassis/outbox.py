@@ -8,12 +8,17 @@ token on rows that others skip (``FOR UPDATE SKIP LOCKED``; READ COMMITTED, beca
 wait for writers), publishes outside of any transaction, and ends each row with a statement that filters on the
 token: when the lease has run out and another relay holds the row, the late end changes nothing. Only the database's
 clock is used.
+
+A writer that is in a hurry leases its row to itself while it writes it (:meth:`Outbox.add_leased`) and hands the event
+to its own relay when it has committed (:meth:`Outbox.publish`): no claim, and half of the commits. When it does not get
+that far, the lease runs out, and the row is claimed as any other.
 """
 
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Collection
+from collections import deque
+from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +36,9 @@ log = structlog.get_logger(__name__)
 
 BATCH = 100
 LEASE_SECONDS = 25  # longer than a batch takes: 10 s for all of it, concurrently. So long a killed relay holds its rows
+# The same for a row that its writer publishes at once: a killed writer's waits no longer than a person would mind. A
+# broker that takes longer to confirm may be given the event twice.
+HEAD_START_SECONDS = 5.0
 POLL_SECONDS = 1.0  # for rows whose writer was killed before it could poke, and for retries
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 10.0  # a broker that has come back is noticed so soon; asking one that is away costs little
@@ -65,6 +73,16 @@ class Backlog:
     oldest_seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A row that this process may publish until its lease runs out."""
+
+    row_id: int
+    token: str
+    envelope: Any  # an Envelope, or one as it was stored
+    failures: int = 0
+
+
 class Outbox:
     """Where a service's events wait for the broker. ``backlog`` is at most some MEASURE_SECONDS old."""
 
@@ -72,6 +90,8 @@ class Outbox:
         self.table = table
         self.backlog = Backlog()
         self._news = asyncio.Event()
+        self._is_poked = False
+        self._handed: deque[Leased] = deque(maxlen=BATCH)  # of more, the oldest are left to the end of their leases
 
     async def add(self, connection: AsyncConnection, *events: EventData) -> None:
         """Store ``events`` in the caller's transaction. Call :meth:`poke` after it has been committed."""
@@ -82,6 +102,20 @@ class Outbox:
                     envelope=envelope.model_dump(mode="json"), createdAt=now(), dueAt=now(), failures=0
                 )
             )
+
+    async def add_leased(self, connection: AsyncConnection, data: EventData) -> Leased:
+        """Store an event in the caller's transaction. Call :meth:`publish` after it has been committed."""
+        envelope, token = Envelope.wrap(data, traceparent=traceparent()), secrets.token_hex(16)
+        stored = await connection.execute(
+            sa.insert(self.table).values(
+                envelope=envelope.model_dump(mode="json"),
+                createdAt=now(),
+                dueAt=now(HEAD_START_SECONDS),
+                failures=0,
+                leaseToken=token,
+            )
+        )
+        return Leased(stored.lastrowid, token, envelope)
 
     async def withdraw(self, connection: AsyncConnection, kind: type[EventData], subjects: Collection[str]) -> None:
         """Delete the events of one kind about ``subjects`` that still wait, in the caller's transaction."""
@@ -95,14 +129,29 @@ class Outbox:
 
     def poke(self) -> None:
         """Tell the relay that there are committed rows, so that it need not wait for its next look."""
+        self._is_poked = True
         self._news.set()
 
-    async def news(self) -> None:
-        """Return when poked, or after POLL_SECONDS."""
+    def publish(self, leased: Leased) -> None:
+        """Give the relay an event whose row has been committed."""
+        self._handed.append(leased)
+        self._news.set()
+
+    def take_handed(self) -> list[Leased]:
+        """What the relay was given since the last time."""
+        handed = [*self._handed]
+        self._handed.clear()
+        return handed
+
+    async def news(self, seconds: float) -> bool:
+        """Return when there is something to do, or after ``seconds``; whether it is to look for due rows."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(POLL_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._news.wait()
+        look = self._is_poked or not self._news.is_set()
+        self._is_poked = False
         self._news.clear()
+        return look
 
 
 class Relay:
@@ -118,17 +167,22 @@ class Relay:
 
     async def run(self) -> None:
         """Relay until cancelled. A database that is away is waited for."""
+        clock = asyncio.get_running_loop().time
+        look_at = clock()
         while True:
+            look = await self._outbox.news(look_at - clock())
             try:
-                while await self._finished_batch() == BATCH:
-                    pass
+                await self._finished(self.relay_handed())
+                if look or clock() >= look_at:
+                    look_at = clock() + POLL_SECONDS
+                    while await self._finished(self.relay_batch()) == BATCH:
+                        pass
             except TRANSIENT as error:
                 log.warning("the outbox cannot be read; trying again", error=type(error).__name__)
-            await self._outbox.news()
 
-    async def _finished_batch(self) -> int:
+    async def _finished(self, relaying: Coroutine[Any, Any, int]) -> int:
         """One batch; when cancelled, it may still finish, because its rows are leased and nobody else may send them."""
-        batch = asyncio.ensure_future(self.relay_batch())
+        batch = asyncio.ensure_future(relaying)
         try:
             return await asyncio.shield(batch)
         except asyncio.CancelledError:
@@ -137,19 +191,25 @@ class Relay:
             await asyncio.gather(batch, return_exceptions=True)
             raise
 
+    async def relay_handed(self) -> int:
+        """Publish what the writers of this process handed over; the number of events."""
+        return await self._relay(self._outbox.take_handed())
+
     async def relay_batch(self) -> int:
-        """Claim the rows that are due, up to BATCH, publish them concurrently, and end each; the number claimed."""
-        token = secrets.token_hex(16)
-        rows = await self._claim(token)
+        """Claim the rows that are due, up to BATCH, and publish them; the number claimed."""
+        return await self._relay(await self._claim())
+
+    async def _relay(self, rows: Sequence[Leased]) -> int:
+        """Publish ``rows`` concurrently, and end each."""
         if rows:
-            outcomes = await asyncio.gather(*(self._publish(row_id, envelope) for row_id, envelope, _ in rows))
-            sent = [row_id for (row_id, _, _), ok in zip(rows, outcomes, strict=True) if ok]
-            failed = [(row_id, failures) for (row_id, _, failures), ok in zip(rows, outcomes, strict=True) if not ok]
-            await self._end(token, sent, failed)
+            outcomes = await asyncio.gather(*map(self._publish, rows))
+            sent = [row for row, ok in zip(rows, outcomes, strict=True) if ok]
+            failed = [row for row, ok in zip(rows, outcomes, strict=True) if not ok]
+            await self._end(sent, failed)
         return len(rows)
 
-    async def _claim(self, token: str) -> list[tuple[int, dict[str, Any], int]]:
-        table = self._table
+    async def _claim(self) -> list[Leased]:
+        table, token = self._table, secrets.token_hex(16)
         due = (
             sa.select(table.c.id, table.c.envelope, table.c.failures)
             .where(table.c.dueAt <= now())
@@ -168,35 +228,36 @@ class Relay:
                     .where(table.c.id.in_([row.id for row in rows]))
                     .values(leaseToken=token, dueAt=now(LEASE_SECONDS))
                 )
-        return [(row.id, row.envelope, row.failures) for row in rows]
+        return [Leased(row.id, token, row.envelope, row.failures) for row in rows]
 
-    async def _publish(self, row_id: int, stored: Any) -> bool:
+    async def _publish(self, row: Leased) -> bool:
         kind = "unknown"
         try:
-            envelope = Envelope.model_validate(stored)
+            envelope = Envelope.model_validate(row.envelope)
             kind = envelope.type
             await self._broker.publish(envelope)
         except PublishError as error:
             log.warning("an event could not be published; it will be retried", type=kind, error=str(error))
         except Exception:  # one odd row must not hold up the others
-            log.exception("an event cannot be published; it will be retried", type=kind, row=row_id)
+            log.exception("an event cannot be published; it will be retried", type=kind, row=row.row_id)
         else:
             self._metrics.events_published.labels(self._service, kind, "confirmed").inc()
             return True
         self._metrics.events_published.labels(self._service, kind, "failed").inc()
         return False
 
-    async def _end(self, token: str, sent: list[int], failed: list[tuple[int, int]]) -> None:
+    async def _end(self, sent: Sequence[Leased], failed: Sequence[Leased]) -> None:
         table = self._table
         async with self._database.write() as connection:
             if sent:
-                await connection.execute(sa.delete(table).where(table.c.id.in_(sent), table.c.leaseToken == token))
-            for row_id, failures in failed:
-                jittered = retry_pause(failures) * (0.5 + secrets.randbelow(1000) / 1000)
+                ids, tokens = [row.row_id for row in sent], {row.token for row in sent}
+                await connection.execute(sa.delete(table).where(table.c.id.in_(ids), table.c.leaseToken.in_(tokens)))
+            for row in failed:
+                jittered = retry_pause(row.failures) * (0.5 + secrets.randbelow(1000) / 1000)
                 await connection.execute(
                     sa.update(table)
-                    .where(table.c.id == row_id, table.c.leaseToken == token)
-                    .values(leaseToken=None, dueAt=now(jittered), failures=failures + 1)
+                    .where(table.c.id == row.row_id, table.c.leaseToken == row.token)
+                    .values(leaseToken=None, dueAt=now(jittered), failures=row.failures + 1)
                 )
 
     async def measure_forever(self) -> None:

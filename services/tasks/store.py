@@ -27,7 +27,7 @@ from contracts.events import (
 )
 from services.chassis.correlation import correlated, traceparent
 from services.chassis.database import Database, microseconds, now
-from services.chassis.outbox import Outbox
+from services.chassis.outbox import Leased, Outbox
 from services.chassis.problems import RETRY_AFTER_SECONDS, Problem, unavailable
 from services.tasks.erasure import DELETED, Erasures
 from services.tasks.idempotency import KEY_SECONDS, OTHER_BODY, REPEAT_SECONDS, fingerprint, of_analysis
@@ -156,13 +156,15 @@ class TaskStore:
         clock = asyncio.get_running_loop().time
         start = clock() if begun is None else begun
 
-        async def change() -> str:
+        async def change() -> str | Leased:
             async with self._database.write() as connection:
                 return await self._submit(connection, job_id, submission, uploaded, key, clock() - start)
 
         answered = await _again_when_lost(change)
-        self._outbox.poke()
-        return answered
+        if isinstance(answered, str):
+            return answered
+        self._outbox.publish(answered)
+        return job_id
 
     async def _submit(
         self,
@@ -172,7 +174,8 @@ class TaskStore:
         uploaded: Sequence[UploadedPhoto],
         key: str | None,
         begun_seconds_ago: float,
-    ) -> str:
+    ) -> str | Leased:
+        """The announcement of the job, or the id of the job that was submitted before instead."""
         task_id = submission.task_id
         submitted = fingerprint(submission, uploaded)
         if key is not None and (named := await self._named(connection, submission.user_id, key, submitted)):
@@ -278,8 +281,7 @@ class TaskStore:
                 for p in uploaded
             ),
         )
-        await self._outbox.add(connection, event)
-        return job_id
+        return await self._outbox.add_leased(connection, event)
 
     async def _named(self, connection: AsyncConnection, user_id: str, key: str, submitted: str) -> str | None:
         """The job that the person's request with this key started, if there was one and its time is not over."""

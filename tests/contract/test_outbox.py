@@ -16,7 +16,7 @@ from services.chassis.correlation import correlated
 from services.chassis.database import TRANSIENT, Database, now
 from services.chassis.messaging.broker import Broker, PublishError
 from services.chassis.metrics import Metrics
-from services.chassis.outbox import LEASE_SECONDS, Outbox, Relay, outbox_table
+from services.chassis.outbox import HEAD_START_SECONDS, LEASE_SECONDS, Outbox, Relay, outbox_table
 from tests.waiting import until
 
 METADATA = sa.MetaData()
@@ -84,6 +84,13 @@ async def add(database: Database, outbox: Outbox, *names: str) -> None:
 async def rows(database: Database) -> list[Any]:
     async with database.read() as connection:
         return list((await connection.execute(sa.select(TABLE).order_by(TABLE.c.id))).all())
+
+
+async def add_leased(database: Database, outbox: Outbox, *names: str) -> None:
+    for name in names:
+        async with database.write() as connection:
+            leased = await outbox.add_leased(connection, AnalysisStarted(job_id=name))
+        outbox.publish(leased)
 
 
 async def make_due(database: Database) -> None:
@@ -296,6 +303,140 @@ async def test_a_relay_that_is_stopped_does_not_wait_for_a_broker_without_end(
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, 10)
     assert len(await rows(database)) == 1
+
+
+# ── events that their writer publishes itself ────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_leased_event_is_published_when_it_is_handed_over_without_a_claim(
+    database: Database, outbox: Outbox, broker: Publications, relay: Relay
+) -> None:
+    with correlated(None) as trace_id:
+        await add_leased(database, outbox, "a", "b")
+    assert await relay.relay_batch() == 0
+    assert await relay.relay_handed() == 2
+    assert sorted(broker.names) == ["a", "b"]
+    assert all(trace_id in (envelope.traceparent or "") for envelope in broker.published)
+    assert await rows(database) == []
+    assert await relay.relay_handed() == 0
+
+
+async def test_a_running_relay_publishes_a_leased_event_at_once(
+    database: Database, outbox: Outbox, broker: Publications, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "POLL_SECONDS", 3600.0)
+    task = asyncio.create_task(relay.run())
+    for name in ("a", "b", "c"):
+        await add_leased(database, outbox, name)
+        await until(lambda: name in broker.names)  # noqa: B023 - awaited here
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await rows(database) == []
+
+
+async def test_due_rows_are_found_while_leased_events_keep_coming(
+    database: Database, outbox: Outbox, broker: Publications, running: asyncio.Task[None]
+) -> None:
+    await add(database, outbox, "due")
+    count = 0
+    while "due" not in broker.names:
+        await add_leased(database, outbox, f"leased {count}")
+        count += 1
+        await asyncio.sleep(0)
+    assert not running.done()
+
+
+async def test_a_poke_is_not_lost_among_leased_events(
+    database: Database, outbox: Outbox, broker: Publications, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "POLL_SECONDS", 3600.0)
+    task = asyncio.create_task(relay.run())
+    await add_leased(database, outbox, "first")
+    await until(lambda: "first" in broker.names)
+    await add(database, outbox, "due")
+    outbox.poke()
+    await add_leased(database, outbox, "leased")
+    await until(lambda: set(broker.names) == {"first", "due", "leased"})
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_leased_event_whose_writer_was_killed_is_published_when_its_lease_has_run_out(
+    database: Database, outbox: Outbox, broker: Publications, relay: Relay
+) -> None:
+    async with database.write() as connection:
+        await outbox.add_leased(connection, AnalysisStarted(job_id="a"))
+    (row,) = await rows(database)
+    async with database.read() as connection:
+        lasts = (row.dueAt - (await connection.execute(sa.select(now()))).scalar_one()).total_seconds()
+    assert HEAD_START_SECONDS - 4 < lasts <= HEAD_START_SECONDS
+    assert await relay.relay_handed() == 0
+    assert await relay.relay_batch() == 0
+    await make_due(database)
+    assert await relay.relay_batch() == 1
+    assert broker.names == ["a"]
+    assert await rows(database) == []
+
+
+async def test_a_leased_event_whose_publish_fails_is_tried_again_like_any_other(
+    database: Database, outbox: Outbox, broker: Publications, relay: Relay
+) -> None:
+    await add_leased(database, outbox, "a")
+    broker.fault = PublishError("unconfirmed")
+    assert await relay.relay_handed() == 1
+    (row,) = await rows(database)
+    assert (row.failures, row.leaseToken) == (1, None)
+    broker.fault = None
+    await make_due(database)
+    assert await relay.relay_handed() == 0
+    assert await relay.relay_batch() == 1
+    assert broker.names == ["a"]
+
+
+@pytest.mark.parametrize("late", ["sent", "failed"])
+async def test_the_late_end_of_a_leased_event_leaves_the_row_to_the_relay_that_has_taken_it_over(
+    late: str, database: Database, outbox: Outbox, broker: Publications, relay: Relay, metrics: Metrics
+) -> None:
+    await add_leased(database, outbox, "a")
+    broker.gate.clear()
+    broker.fault = PublishError("late") if late == "failed" else None
+    hanging = asyncio.create_task(relay.relay_handed())
+    await until(lambda: broker.attempts == 1)
+    await make_due(database)
+
+    other = Publications()
+    other.gate.clear()
+    taking_over = asyncio.create_task(
+        Relay(database, Outbox(TABLE), cast(Broker, other), metrics, "test").relay_batch()
+    )
+    await until(lambda: other.attempts == 1)
+    (leased,) = await rows(database)
+    broker.gate.set()
+    await hanging
+    assert await rows(database) == [leased]
+    other.gate.set()
+    await taking_over
+    assert other.names == ["a"]
+    assert await rows(database) == []
+
+
+async def test_of_more_leased_events_than_a_batch_the_oldest_wait_for_the_end_of_their_leases(
+    database: Database, broker: Publications, outbox: Outbox, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "BATCH", 2)
+    small = Outbox(TABLE)
+    relay = Relay(database, small, cast(Broker, broker), metrics, "test")
+    await add_leased(database, small, "a", "b", "c")
+    assert await relay.relay_handed() == 2
+    assert sorted(broker.names) == ["b", "c"]
+    await make_due(database)
+    assert await relay.relay_batch() == 1
+    assert sorted(broker.names) == ["a", "b", "c"]
+
+
+# ── trouble, and what is seen ────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_the_relay_outlives_the_loss_of_its_database(

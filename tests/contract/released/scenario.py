@@ -47,6 +47,7 @@ async def play(database: Database) -> None:
 async def _relay(database: Database, waiting: Outbox, service: str) -> None:
     relay = Relay(database, waiting, RecordingBroker(), Metrics(), service)
     await relay.measure()
+    await relay.relay_handed()
     assert await relay.relay_batch() > 0
     assert await relay.relay_batch() == 0
 
