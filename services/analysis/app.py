@@ -42,8 +42,9 @@ def make_analyser(settings: AnalysisSettings) -> tuple[Analyser, int]:
     from services.analysis.thermography.analyser import ThermographyAnalyser
 
     workers = settings.analysis_workers or os.cpu_count() or 1
-    # One submission more than there are workers: its photos are fetched while they compute.
-    return ThermographyAnalyser(workers, settings.analysis_seconds), workers + 1
+    # Two for each worker: it analyses one, while the photos of the other are fetched or its pictures are stored, which
+    # takes about as long. What waits lies in scratch folders, not in memory.
+    return ThermographyAnalyser(workers, settings.analysis_seconds), 2 * workers
 
 
 def create_app(settings: AnalysisSettings, metrics: Metrics, make_broker: Callable[[], Broker]) -> FastAPI:

@@ -7,6 +7,7 @@ threads and connections.
 
 import asyncio
 import multiprocessing
+import os
 
 import cv2
 import numpy as np
@@ -20,8 +21,10 @@ from services.analysis.thermography.report import METHOD
 from services.analysis.thermography.submission import analyse_submission
 from services.analysis.thermography.thermogram import read_thermogram
 
-# Frees what libraries leave behind; a new worker costs about a second of start-up.
-_JOBS_PER_WORKER = 500
+# Frees what libraries leave behind (a worker's memory grows by about 1 kB with each job); a new worker costs a second
+# of start-up, in which there is one worker less.
+_JOBS_PER_WORKER = 5000
+_NICENESS = 5  # requests, events and databases on the same cores come first: they are what feeds the workers
 
 
 class ThermographyAnalyser:
@@ -62,6 +65,8 @@ def _prepare_worker() -> None:
 
     One submission uses one core: the pool is what uses the others.
     """
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(_NICENESS)
     cv2.setNumThreads(1)
     even = encode_jpeg(np.full((64, 64, 3), 128, np.uint8), most_bytes=100_000)
     read_thermogram(even, inside_c=None, outside_c=None)  # builds the tables of the palettes
