@@ -241,13 +241,14 @@ class Bench:
         for label, jobs, target in (("running", running, 900.0), ("finished", finished, 150.0)):
             polls = _polls(jobs)
             body = await self._ask(next(polls))
+            measure.setting += f"; {label} ones are answered {len(body):,} bytes"
             async with _bare(body) as port:
                 bare = itertools.repeat(get("/"))
                 plain = partial(closed_loop, port, CONNECTIONS, self._seconds, bare.__next__)
                 loads = await self._in_turns(
                     {
                         f"{label} polls": self._requests("gateway", CONNECTIONS, polls),
-                        f"a bare server with the same {len(body):,} bytes": plain,
+                        f"a bare server with the bytes of {label} polls": plain,
                     }
                 )
             self._rates(measure, loads)
