@@ -123,7 +123,10 @@ class Erasures:
             older = sa.exists().where(jobs.c.taskID == leakage_tasks.c.taskID, jobs.c.submittedAt <= erasure.deletedAt)
             newer = sa.exists().where(jobs.c.taskID == leakage_tasks.c.taskID, jobs.c.submittedAt > erasure.deletedAt)
             tasks = await self._locked(
-                connection, sa.and_(leakage_tasks.c.userID == erasure.userID, sa.or_(older, ~newer))
+                connection,
+                sa.and_(leakage_tasks.c.userID == erasure.userID, sa.or_(older, ~newer)),
+                leakage_tasks.c.createdAt,
+                leakage_tasks.c.taskID,
             )
             if tasks:
                 await self._erase(connection, tasks, erasure.deletedAt)
@@ -147,11 +150,12 @@ class Erasures:
 
         Adopted ones of which no time is known are left.
         """
-        limit = now(-days * 86400)
-        changed = leakage_tasks.c.updatedAt
-        old = sa.or_(changed < limit, sa.and_(changed.is_(None), leakage_tasks.c.createdAt < limit))
+        limit, changed = now(-days * 86400), leakage_tasks.c.updatedAt
         async with self._database.write() as connection:
-            tasks = await self._locked(connection, old, skip_locked=True)
+            tasks = await self._locked(connection, changed < limit, changed, skip_locked=True)
+            if not tasks:
+                never_changed = sa.and_(changed.is_(None), leakage_tasks.c.createdAt < limit)
+                tasks = await self._locked(connection, never_changed, leakage_tasks.c.taskID, skip_locked=True)
             await self._erase(connection, tasks)
         return len(tasks)
 
@@ -162,10 +166,14 @@ class Erasures:
             await connection.execute(sa.delete(erasures).where(*old))
 
     async def _locked(
-        self, connection: AsyncConnection, which: sa.ColumnElement[bool], *, skip_locked: bool = False
+        self,
+        connection: AsyncConnection,
+        which: sa.ColumnElement[bool],
+        *order: sa.ColumnElement[Any],
+        skip_locked: bool = False,
     ) -> Sequence[Any]:
-        """Up to BATCH tasks."""
-        query = sa.select(leakage_tasks).where(which).order_by(leakage_tasks.c.taskID).limit(BATCH)
+        """Up to BATCH tasks, in the order of the index that finds them: what is looked at is locked for that moment."""
+        query = sa.select(leakage_tasks).where(which).order_by(*order).limit(BATCH)
         return (await connection.execute(query.with_for_update(skip_locked=skip_locked))).all()
 
     async def _erase(self, connection: AsyncConnection, tasks: Sequence[Any], until: datetime | None = None) -> None:

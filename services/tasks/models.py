@@ -17,7 +17,7 @@ leakage_tasks = sa.Table(
     "LeakageTask",
     metadata,
     sa.Column("taskID", key_string(64), primary_key=True),
-    sa.Column("userID", key_string(255), index=True),  # normalised: an e-mail address in lower case
+    sa.Column("userID", key_string(255)),  # normalised: an e-mail address in lower case
     sa.Column("title", sa.String(255)),
     sa.Column("type", sa.String(32)),
     sa.Column("state", sa.String(32)),
@@ -36,6 +36,7 @@ leakage_tasks = sa.Table(
     sa.Column("createdAt", UtcDateTime),
     sa.Column("updatedAt", UtcDateTime, index=True),
     sa.Column("jobID", key_string(36)),  # the newest submission
+    sa.Index("ix_LeakageTask_person", "userID", "createdAt", "taskID"),
 )
 
 suggestions = sa.Table(

@@ -600,23 +600,26 @@ class TaskStore:
 
         ``before`` is (createdAt, taskID) of the last one seen.
         """
-        query = (
-            _TASK_WITH_REPORT.where(leakage_tasks.c.userID == user_id)
-            .order_by(leakage_tasks.c.createdAt.desc(), leakage_tasks.c.taskID.desc())
-            .limit(limit)
-        )
-        if before is not None:
-            created, task_id = before
-            same_time = sa.and_(
-                leakage_tasks.c.createdAt.is_not_distinct_from(created), leakage_tasks.c.taskID < task_id
-            )
-            if created is None:
-                query = query.where(same_time)
-            else:
-                earlier = sa.or_(leakage_tasks.c.createdAt < created, leakage_tasks.c.createdAt.is_(None))
-                query = query.where(sa.or_(earlier, same_time))
+        time, key = leakage_tasks.c.createdAt, leakage_tasks.c.taskID
+        created, task_id = before or (None, None)
+        # One range of the index each: an OR of them would be looked for among all of the person's tasks.
+        if before is None:
+            ranges: list[sa.ColumnElement[bool]] = [sa.true()]
+        elif created is None:
+            ranges = [time.is_(None) & (key < task_id)]
+        else:
+            ranges = [(time == created) & (key < task_id), time < created, time.is_(None)]
+        rows: list[dict[str, Any]] = []
         async with self._database.read() as connection:
-            rows = [row._asdict() for row in await connection.execute(query)]
+            for range_ in ranges:
+                query = (
+                    _TASK_WITH_REPORT.where(leakage_tasks.c.userID == user_id, range_)
+                    .order_by(time.desc(), key.desc())
+                    .limit(limit - len(rows))
+                )
+                rows += [row._asdict() for row in await connection.execute(query)]
+                if len(rows) == limit:
+                    break
             return await self._with_photos(connection, rows)
 
     async def _with_photos(self, connection: AsyncConnection, tasks: list[dict[str, Any]]) -> list[Row]:
