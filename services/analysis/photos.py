@@ -44,7 +44,7 @@ class PhotoExchange:
                 raise PhotoLostError
             _check(response)
             with await asyncio.to_thread(target.open, "wb") as file:
-                async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                while chunk := await _next_chunk(response.content):
                     await asyncio.to_thread(file.write, chunk)
 
     async def store(self, job_id: str, name: str, source: Path) -> str:
@@ -64,7 +64,17 @@ def _check(response: aiohttp.ClientResponse) -> None:
     response.raise_for_status()
 
 
+async def _next_chunk(content: aiohttp.StreamReader) -> bytes:
+    """CHUNK_BYTES, and less only at the end: each costs a change of threads, and what arrives comes in small pieces."""
+    try:
+        return await content.readexactly(CHUNK_BYTES)
+    except asyncio.IncompleteReadError as end:
+        return end.partial
+
+
 async def _chunks(source: Path) -> AsyncIterator[bytes]:
     with await asyncio.to_thread(source.open, "rb") as file:
         while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
             yield chunk
+            if len(chunk) < CHUNK_BYTES:  # the last: most pictures have no other, and need not be read twice
+                break
