@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import platform
 import signal
 import socket
+import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
@@ -136,3 +138,29 @@ async def test_a_start_that_is_refused_says_why_in_one_line():
     _, error = await asyncio.wait_for(process.communicate(), 10)
     assert error == b"SQL_URL: no.\n"
     assert process.returncode == 2
+
+
+BODIES = """
+import resource
+from services.chassis.serving import run
+
+def pass_on():
+    [bytearray(256_000) for _ in range(8)]
+
+async def main(stop):
+    pass_on()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        pass_on()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+run(main)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators are left as they are")
+def test_the_buffers_of_one_body_serve_the_next_one_too() -> None:
+    program = [sys.executable, "-c", BODIES]
+    process = subprocess.run(program, capture_output=True, check=True, text=True)  # noqa: S603 - our own program
+    pages = 50 * 8 * 256_000 // os.sysconf("SC_PAGE_SIZE")
+    assert int(process.stdout) < pages / 10
