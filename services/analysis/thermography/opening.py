@@ -27,6 +27,9 @@ _INWARDS, _OUTWARDS = 0.2, 0.1
 _TURN = 0.09  # by which a side may rise or fall over its length
 _NEAR_EDGE = 5  # pixels within which the cold ends: the blur of a phone camera
 _LEAST_SUPPORT = 0.45  # share of a side along which the cold must end on its line
+_MOSTLY_SEEN = 0.5  # hidden share of a cell up to which it counts
+_STRIP_SHARE, _STRIP_QUANTILE = 0.4, 0.7  # a strip of wall: most of it less cold than this share of what it parts
+_MOST_PARTS = 3  # times that an opening is looked for between strips
 _INNERMOST = 0.75  # of the best line's support that makes a line further inside the side
 
 
@@ -105,7 +108,10 @@ def _coldest_rectangle(below_wall: Field, unknown: Mask) -> Box | None:
             best = float(value[bottom, right])
             left = int(np.argmin(prefix[bottom, : right + 1]))
             box = (left, top, int(right), top + 1 + int(bottom))
-    if box is None or (box[2] - box[0]) * (box[3] - box[1]) < _LEAST_OPENING * gain.size:
+    if box is None:
+        return None
+    box = _largest_part(gain, small, hidden, box)
+    if (box[2] - box[0]) * (box[3] - box[1]) < _LEAST_OPENING * gain.size:
         return None
     x0, y0, x1, y1 = (round(value / scale) for value in box)
     x1, y1 = min(x1, w), min(y1, h)
@@ -116,6 +122,44 @@ def _coldest_rectangle(below_wall: Field, unknown: Mask) -> Box | None:
     x0 = w - _grown(cold[y0:y1, ::-1].T, counted[y0:y1, ::-1].T, w - x1, w - x0)
     y0 += _lintel(np.where(unknown, np.float32(np.nan), below_wall)[y0:y1, x0:x1]) if y0 > 0 else 0
     return x0, y0, x1, y1
+
+
+def _largest_part(gain: NDArray[np.float64], cold: Field, hidden: Field, box: Box) -> Box:
+    """The part of a rectangle that is the opening, where strips of wall part it: beside it the wall lacks insulation.
+
+    The one that gathers most cold; what lies in the middle of the view counts double, for that is what was photographed.
+    """
+    h, w = gain.shape
+    for _ in range(_MOST_PARTS):
+        parts: list[Box] = []
+        x0, y0, x1, y1 = box
+        inside = np.where(hidden[y0:y1, x0:x1] < _MOSTLY_SEEN, cold[y0:y1, x0:x1], np.float32(np.nan))
+        for a, b in _between_strips(inside):
+            parts.append((x0, y0 + a, x1, y0 + b))
+        for a, b in _between_strips(inside.T):
+            parts.append((x0 + a, y0, x0 + b, y1))
+        if not parts:
+            return box
+
+        def gathered(part: Box) -> float:
+            left, top, right, bottom = part
+            middle = left <= w / 2 < right and top <= h / 2 < bottom
+            return float(gain[top:bottom, left:right].sum()) * (2.0 if middle else 1.0)
+
+        box = max(parts, key=gathered)
+    return box
+
+
+def _between_strips(cold: Field) -> list[tuple[int, int]]:
+    """The runs of rows (first, end) that strips of wall leave of a part of a view; none where no strip crosses it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # rows that are hidden altogether
+        profile = np.nanquantile(cold, _STRIP_QUANTILE, axis=1)
+    wall = np.nan_to_num(profile, nan=1.0) < min(_STRIP_SHARE * float(np.nanmedian(cold)), _COLD)
+    if not wall.any():
+        return []
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], wall, [True]]).astype(int)))
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _grown(cold: Field, counted: Field, start: int, end: int) -> int:
@@ -193,7 +237,7 @@ def _lower_side(cold: Field, unknown: Mask, box: Box, frame: float) -> NDArray[n
     votes = cv2.dilate(ends.astype(np.uint8), np.ones((1, 3), np.uint8)).astype(np.float32)[usable]
     place = (columns[usable] - x0) / (x1 - x0) - 0.5
     rows = np.arange(votes.shape[1])
-    most = round(_TURN * (x1 - x0))
+    most = round(_TURN * (x1 - x0) * usable.mean())  # a short piece of a side does not tell how it is turned
     turns = np.arange(-most, most + 1)
     counted = np.zeros((len(turns), len(rows)))
     for number, turn in enumerate(turns):
@@ -220,4 +264,4 @@ def _ends_of_cold(lines: Field, frame: float) -> Mask:
     for step in range(1, _NEAR_EDGE + 1):
         before[:, step:] = np.maximum(before[:, step:], lines[:, :-step])
         after[:, :-step] = np.minimum(after[:, :-step], lines[:, step:])
-    return np.asarray(steepest & (fall > 0.14 * frame) & (before > 0.7 * frame) & (after < 0.7 * frame), np.bool_)
+    return np.asarray(steepest & (fall > 0.14 * frame) & (before > 0.7 * frame) & (after < 0.55 * frame), np.bool_)

@@ -25,7 +25,7 @@ from services.analysis.thermography.conditions import Conditions
 from services.analysis.thermography.detection import Mask, Region
 from services.analysis.thermography.energy import HeatLoss, Season, yearly_bill
 from services.analysis.thermography.observation import Assessment
-from services.analysis.thermography.severity import worst
+from services.analysis.thermography.severity import severity_of, worst
 from services.analysis.thermography.thermogram import ScaleSource, Thermogram
 
 KIND_WORDS = {
@@ -40,8 +40,8 @@ METHOD = Method(name="thermography", version="1.0")
 # How far the truth may lie from a figure, as a factor each way: an estimate, checked by the evaluation. It is much the
 # same for all photos: the unknown wind, height and leakage outweigh what the photo adds.
 _UNCERTAINTY = 2.4
-# The heat loss (W/K) that a photo without a finding may still hide: an estimate. With 0.3 the range held the truth in
-# 0.8 % fewer of 480 development scenes.
+# The heat loss (W/K) that a photo without a finding, or with one too small to be called a leak, may still hide: an
+# estimate. With 0.3 the range held the truth in 0.8 % fewer of 480 development scenes.
 _HIDDEN_LOSS = 0.5
 _LEVELS = ((0.7, ConfidenceLevel.HIGH), (0.4, ConfidenceLevel.MEDIUM), (0.0, ConfidenceLevel.LOW))
 _COOLERS = ("central air conditioning", "window ac")
@@ -188,7 +188,7 @@ def _season(household: Household | None) -> Season:
 
 def _spread(heat_loss: float) -> Span:
     """W/K between which the truth probably lies."""
-    if heat_loss == 0.0:
+    if severity_of(heat_loss) is Severity.NONE:
         return Span(0.0, _HIDDEN_LOSS)
     return Span(heat_loss / _UNCERTAINTY, heat_loss * _UNCERTAINTY)
 

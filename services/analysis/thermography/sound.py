@@ -65,6 +65,15 @@ def wall_level(index: Field, valid: Mask) -> Field:
     return np.asarray(np.tensordot(c, basis, 1), np.float32)
 
 
+def sound_glass(wall: Field) -> Field:
+    """The index that intact double glazing shows where the sound wall shows ``wall``.
+
+    The wall tells how warm the room is better than what was typed: its own index is known to two hundredths. It is
+    never taken for colder than sound, for a wall may lack insulation all over.
+    """
+    return np.asarray(sound_glass_index() * np.maximum(wall / SOUND_WALL_INDEX, 1.0), np.float32)
+
+
 def sound_from_front(index: Field, wall: Field, unknown: Mask, opening: Opening, metres: float) -> Field:
     """The index of the sound wall and of a sound window or door in it, seen from the front.
 
@@ -83,7 +92,9 @@ def sound_from_front(index: Field, wall: Field, unknown: Mask, opening: Opening,
     frame = _frame_level(part, _rim(opening, index.shape, metres))
     level = np.fmin(_level_along_rows(part), _level_along_rows(part.T).T)
     level = np.fmax(level, _without_narrow_cold(part, frame, metres))
-    glass = np.float32(sound_glass_index())
+    glass = cv2.warpPerspective(
+        sound_glass(wall), to_front, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     level = np.where(level < glass - np.float32(COLD_PANE), glass, level)
     filled = np.where(np.isnan(level), np.float32(1.0), level).astype(np.float32)
     back = cv2.warpPerspective(
@@ -117,7 +128,7 @@ def sound_askew(index: Field, wall: Field, unknown: Mask, metres: float) -> Fiel
     What is narrower than a plume is compared with what lies around it, and all with sound double glazing.
     """
     around = _closed(np.where(unknown, 0.0, np.minimum(index, wall)).astype(np.float32), metres)
-    return np.minimum(np.maximum(np.where(around > 0, around, wall), sound_glass_index()), wall).astype(np.float32)
+    return np.minimum(np.maximum(np.where(around > 0, around, wall), sound_glass(wall)), wall).astype(np.float32)
 
 
 def _closed(field: Field, metres: float) -> Field:
