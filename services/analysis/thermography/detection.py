@@ -8,8 +8,9 @@ so that a cold wall on a cold and on a mild day look alike, and a warm leak in s
 2. Windows and doors are colder than the wall by nature. Their outline is found as the rectangle that gathers the cold,
    and inside it a pixel is compared with its own part: what runs through its row or column (frame, sash, pane) is
    structure, what is short is not. Glass is expected to have the index of double glazing; colder is a defect.
-3. What is missing from the expected index forms regions. Each is named after its shape: a leak fades out from a crack,
-   missing insulation is an even field, a bridge a line, cold glass an even pane.
+3. What is missing from the expected index forms regions. Those whose depth, size and shape speak for a defect, and not
+   for structure or for the edge of something hot or hidden, are kept. Each is named after its shape: a leak fades out
+   from a crack, missing insulation is an even field, a bridge a line, cold glass an even pane.
 
 The thresholds are calibrated on synthetic scenes of the development seeds and on phone pictures; they are estimates.
 """
@@ -43,7 +44,7 @@ _COLDEST_ROOM = 14.0  # °C, of most of a view where nobody says how warm the ro
 _BEYOND_OUTSIDE = -0.15  # in summer: hotter than outside by a seventh of the difference
 _HOT = 0.12  # above the wall: a radiator, not just warm air
 _KNOWN = (ScaleSource.RADIOMETRIC, ScaleSource.METADATA, ScaleSource.PRINTED)
-_CONVINCING = -1.0  # log odds from which on a region is taken for a defect
+_CONVINCING = -1.0  # log odds from which on a region is taken for a defect: one that is one in four cases
 _RIM_PX = 9  # breadth of the surroundings of a region that tell whether it is the edge of something hidden
 _WIDEST_CRACK = 0.25  # m, across; a region within an opening that is wider and hollow runs around something
 _RIM_DEPTH = 0.16  # missing index up to which such a ring is the rim of a sound pane
@@ -301,8 +302,9 @@ def _kind(shape: Shape, deepest: float, part: TaskType | None, *, askew: bool) -
 def _evidence(mask: Mask, shape: Shape, missing: Field, unknown: Mask, *, known: bool) -> float:
     """How likely a region is a defect rather than structure, noise or the edge of something: log odds.
 
-    A logistic regression on the regions of synthetic scenes of development seeds. Deep, large, long and compact ones
-    within a window are defects; those along the edge of a hot object or of print are mostly its blur.
+    A logistic regression on the 2,569 regions of 2,400 synthetic scenes of development seeds, of which 1,652 lie on a
+    defect. Deep, large, long and compact ones within a window are; even ones are structure, and those along the edge
+    of a hot object or of print mostly its blur.
     """
     around = (cv2.dilate(mask.astype(np.uint8), np.ones((_RIM_PX, _RIM_PX), np.uint8)) > 0) & ~mask
     return (

@@ -94,8 +94,8 @@ def _coldest_rectangle(below_wall: Field, unknown: Mask) -> Box | None:
     h, w = below_wall.shape
     scale = 64 / max(h, w)
     size = (max(8, round(w * scale)), max(8, round(h * scale)))
-    small = cv2.resize(below_wall, size, interpolation=cv2.INTER_AREA)
-    hidden = cv2.resize(unknown.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(below_wall, size, interpolation=cv2.INTER_AREA), np.float32)
+    hidden = np.asarray(cv2.resize(unknown.astype(np.float32), size, interpolation=cv2.INTER_AREA), np.float32)
     gain = np.clip((small - _COLD) / 0.04, -1.5, 1.0).astype(np.float64) * (1.0 - hidden)
     sums = np.vstack([np.zeros((1, gain.shape[1])), np.cumsum(gain, 0)])
     best, box = 0.0, None
@@ -127,25 +127,22 @@ def _coldest_rectangle(below_wall: Field, unknown: Mask) -> Box | None:
 def _largest_part(gain: NDArray[np.float64], cold: Field, hidden: Field, box: Box) -> Box:
     """The part of a rectangle that is the opening, where strips of wall part it: beside it the wall lacks insulation.
 
-    The one that gathers most cold; what lies in the middle of the view counts double, for that is what was photographed.
+    The one that gathers most cold; what lies in the middle of the view counts double: that is what was photographed.
     """
     h, w = gain.shape
+
+    def gathered(part: Box) -> float:
+        left, top, right, bottom = part
+        middle = left <= w / 2 < right and top <= h / 2 < bottom
+        return float(gain[top:bottom, left:right].sum()) * (2.0 if middle else 1.0)
+
     for _ in range(_MOST_PARTS):
-        parts: list[Box] = []
         x0, y0, x1, y1 = box
         inside = np.where(hidden[y0:y1, x0:x1] < _MOSTLY_SEEN, cold[y0:y1, x0:x1], np.float32(np.nan))
-        for a, b in _between_strips(inside):
-            parts.append((x0, y0 + a, x1, y0 + b))
-        for a, b in _between_strips(inside.T):
-            parts.append((x0 + a, y0, x0 + b, y1))
+        parts = [(x0, y0 + first, x1, y0 + end) for first, end in _between_strips(inside)]
+        parts += [(x0 + first, y0, x0 + end, y1) for first, end in _between_strips(inside.T)]
         if not parts:
-            return box
-
-        def gathered(part: Box) -> float:
-            left, top, right, bottom = part
-            middle = left <= w / 2 < right and top <= h / 2 < bottom
-            return float(gain[top:bottom, left:right].sum()) * (2.0 if middle else 1.0)
-
+            break
         box = max(parts, key=gathered)
     return box
 
@@ -155,11 +152,12 @@ def _between_strips(cold: Field) -> list[tuple[int, int]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # rows that are hidden altogether
         profile = np.nanquantile(cold, _STRIP_QUANTILE, axis=1)
-    wall = np.nan_to_num(profile, nan=1.0) < min(_STRIP_SHARE * float(np.nanmedian(cold)), _COLD)
+        usual = float(np.nanmedian(cold))
+    wall = np.nan_to_num(profile, nan=1.0) < min(_STRIP_SHARE * usual, _COLD)
     if not wall.any():
         return []
-    edges = np.flatnonzero(np.diff(np.concatenate([[True], wall, [True]]).astype(int)))
-    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    ends = np.flatnonzero(np.diff(np.concatenate([[True], wall, [True]]).astype(int)))
+    return [(int(first), int(end)) for first, end in zip(ends[::2], ends[1::2], strict=True)]
 
 
 def _grown(cold: Field, counted: Field, start: int, end: int) -> int:
