@@ -144,7 +144,8 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
             continue  # studs and corners all over the view: a sound wall whose own unevenness fills the palette
         if _is_rim(mask, shape, missing):
             continue  # as it is around every sound pane
-        kind, sure = _kind(shape, float(np.quantile(missing[mask], 0.95)), part, askew=askew)
+        deepest = float(np.quantile(missing[mask], 0.95)) if thermogram.scale in _KNOWN else 0.0
+        kind, sure = _kind(shape, deepest, part, askew=askew)
         lost = missing
         window = part in (None, TaskType.WALL) and shape.evenness > 0.5 and _above_radiator(mask, index - wall)
         if window:
@@ -270,7 +271,10 @@ def _shape(mask: Mask, missing: Field, opening: Opening | None, metres: float) -
 
 
 def _kind(shape: Shape, deepest: float, part: TaskType | None, *, askew: bool) -> tuple[DefectKind, float]:
-    """The likeliest kind, and how sure it is (0..1). ``askew``: what is narrow has been set apart already."""
+    """The likeliest kind, and how sure it is (0..1). ``askew``: what is narrow has been set apart already.
+
+    ``deepest`` is the region's largest missing index, 0 where the scale is estimated.
+    """
     if askew:
         even = shape.width > 0.25 and shape.evenness > 0.72 and shape.filled > 0.6
         return (DefectKind.COLD_GLAZING, 0.5) if even else (DefectKind.AIR_LEAK, 0.5)

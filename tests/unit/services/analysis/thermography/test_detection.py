@@ -79,6 +79,37 @@ def test_an_even_cold_line_across_a_wall_is_a_bridge() -> None:
     assert region.kind is DefectKind.THERMAL_BRIDGE
 
 
+def test_a_line_colder_than_any_bridge_is_an_air_leak() -> None:
+    index = wall()
+    index[100:112, :] -= 0.5
+    (region,) = seen(cv2.GaussianBlur(index, (0, 0), 2)).regions
+    assert region.kind is DefectKind.AIR_LEAK
+
+
+def with_stripe(index: Index) -> Index:
+    """A shallow cold stripe of 12 × 100 pixels."""
+    index = index.copy()
+    index[100:112, 80:180] -= 0.14
+    return cv2.GaussianBlur(index, (0, 0), 1.0)
+
+
+def test_a_shallow_cold_stripe_counts_alone_and_not_along_the_edge_of_something_hot() -> None:
+    beside = wall()
+    beside[112:180, 75:185] += 1.0
+    beside[60:100, 75:185] += 1.0
+    assert len(seen(with_stripe(wall())).regions) == 1
+    assert seen(with_stripe(beside)).regions == ()
+
+
+def test_lines_that_repeat_are_studs_where_the_scale_is_estimated() -> None:
+    index = wall()
+    for left in (40, 120, 200, 280):
+        index[:, left : left + 8] -= 0.05
+    colours = ((index - index.min()) / np.ptp(index)).astype(np.float32)
+    photo = thermogram(colours, Conditions(1.0, 0.0, typed=True, reasons=()), ScaleSource.TYPED)
+    assert detect(photo, WINTER, TaskType.WALL).regions == ()
+
+
 def test_a_sound_window_has_no_findings() -> None:
     assert seen(with_window(wall()), TaskType.WINDOW).regions == ()
 

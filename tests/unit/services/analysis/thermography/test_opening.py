@@ -80,3 +80,15 @@ def test_an_opening_covers_what_lies_within_its_corners() -> None:
     covered = opening.covers((240, 320))
     assert covered.sum() == 161 * 151
     assert covered[40:191, 80:241].all()
+
+
+def test_a_cold_patch_of_the_wall_beside_a_window_is_no_part_of_it() -> None:
+    cold = below_wall()
+    cold[45:185, 256:312] = 0.2
+    np.testing.assert_allclose(corners_of(cold), WINDOW, atol=2)
+
+
+def test_of_two_cold_places_the_one_in_the_middle_of_the_view_is_the_window() -> None:
+    cold = below_wall()
+    cold[5:235, 256:318] = 0.3
+    np.testing.assert_allclose(corners_of(cold), WINDOW, atol=2)

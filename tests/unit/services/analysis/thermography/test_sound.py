@@ -2,11 +2,12 @@
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from services.analysis.thermography.energy import sound_glass_index
 from services.analysis.thermography.opening import Opening
-from services.analysis.thermography.sound import sound_from_front, wall_level
+from services.analysis.thermography.sound import sound_from_front, sound_glass, wall_level
 
 Index = NDArray[np.float32]
 SHAPE = (240, 320)
@@ -60,3 +61,11 @@ def test_a_warm_thing_that_does_not_reach_the_rim_of_the_view_is_no_wall() -> No
     index[60:180, 60:260] = 0.96
     level = wall_level(index, np.ones(SHAPE, bool))
     np.testing.assert_allclose(level, 0.8, atol=0.02)
+
+
+def test_glass_is_expected_warmer_where_the_wall_shows_a_warmer_room_than_was_typed() -> None:
+    assert float(sound_glass(np.full(SHAPE, 1.045, np.float32)).min()) == pytest.approx(1.1 * sound_glass_index())
+
+
+def test_glass_in_a_cold_wall_is_expected_as_warm_as_in_a_sound_one() -> None:
+    assert float(sound_glass(np.full(SHAPE, 0.8, np.float32)).min()) == pytest.approx(sound_glass_index())
