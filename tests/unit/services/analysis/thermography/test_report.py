@@ -1,0 +1,30 @@
+"""Figures and their ranges."""
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from contracts.events import TaskType
+from contracts.reports import Severity
+from services.analysis.analyser import AnalysisRequest
+from services.analysis.thermography.energy import HeatLoss
+from services.analysis.thermography.observation import assess
+from services.analysis.thermography.report import write_report
+from tests.unit.services.analysis.thermography.test_detection import WINTER, thermogram, wall, with_plume
+
+RequestFor = Callable[..., AnalysisRequest]
+
+
+@pytest.mark.parametrize(("loss", "severity"), [(0.1, Severity.NONE), (0.2, Severity.LOW)])
+def test_only_a_loss_too_small_to_be_called_a_leak_may_be_nothing(
+    request_for: RequestFor, loss: float, severity: Severity
+) -> None:
+    found = assess(0, thermogram(with_plume(wall(), 60, 100)), WINTER, TaskType.WALL)
+    small = dataclasses.replace(found, losses=(HeatLoss(0.0, loss),), severity=severity)
+    report = write_report(request_for({}), WINTER, [small], (), None)
+    assert report.ranges is not None
+    assert report.energyLossValue is not None
+    span = report.ranges.energyLossValue
+    assert (span.low == 0.0) is (severity is Severity.NONE)
+    assert span.low <= report.energyLossValue <= span.high
