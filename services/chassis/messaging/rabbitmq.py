@@ -34,6 +34,7 @@ from yarl import URL
 
 from contracts.events import Envelope
 from contracts.topology import EXCHANGE, SUBSCRIPTIONS, Subscription
+from services.chassis.cancellation import NobodyCancelledError, cancellation_kept
 from services.chassis.messaging.broker import (
     Consumer,
     DeadLetter,
@@ -63,14 +64,20 @@ NEVER = 1_000_000_000
 _FAILURES = "x-failures"
 _REASON = "x-reason"
 
-CONNECTION_ERRORS: tuple[type[Exception], ...] = (AMQPError, OSError, TimeoutError, ChannelInvalidStateError)
+CONNECTION_ERRORS: tuple[type[Exception], ...] = (
+    AMQPError,
+    OSError,
+    TimeoutError,
+    ChannelInvalidStateError,
+    NobodyCancelledError,
+)
 
 
 async def _all_ended(farewells: Iterable[Awaitable[object]]) -> None:
     """Wait for all of them at once, for GOODBYE_SECONDS; a server that is gone or silent is left as it is."""
 
     async def ended(farewell: Awaitable[object]) -> None:
-        with contextlib.suppress(*CONNECTION_ERRORS):
+        with contextlib.suppress(*CONNECTION_ERRORS), cancellation_kept():
             async with asyncio.timeout(GOODBYE_SECONDS):
                 await farewell
 
@@ -116,8 +123,9 @@ class _Delivery:
 
     async def _settle(self, settling: Awaitable[object]) -> None:
         try:
-            async with asyncio.timeout(PUBLISH_SECONDS):
-                await settling
+            with cancellation_kept():
+                async with asyncio.timeout(PUBLISH_SECONDS):
+                    await settling
         except CONNECTION_ERRORS as error:
             # The server gives the delivery to somebody again; handlers are idempotent.
             log.warning("cannot settle a delivery; it will come again", error=type(error).__name__)
@@ -251,8 +259,9 @@ class RabbitBroker:
             headers=dict(headers),
         )
         try:
-            async with asyncio.timeout(PUBLISH_SECONDS):
-                await exchange.publish(message, routing_key, mandatory=True)
+            with cancellation_kept():
+                async with asyncio.timeout(PUBLISH_SECONDS):
+                    await exchange.publish(message, routing_key, mandatory=True)
         except CONNECTION_ERRORS as error:  # among them: returned as unroutable, refused by a full queue
             raise PublishError(f"{type(error).__name__}: {error}") from error
 
@@ -316,12 +325,13 @@ class RabbitBroker:
         try:
             # On the consuming connection, because an alarm of the server stalls the other; on a channel of its own,
             # because asking for a queue that is not there ends the channel.
-            async with asyncio.timeout(PING_SECONDS), self._consuming.channel(publisher_confirms=False) as channel:
-                waiting, dead = [
-                    (await channel.declare_queue(name, passive=True, robust=False)).declaration_result.message_count
-                    or 0
-                    for name in (subscription.queue, subscription.dead_queue)
-                ]
+            with cancellation_kept():
+                async with asyncio.timeout(PING_SECONDS), self._consuming.channel(publisher_confirms=False) as channel:
+                    waiting, dead = [
+                        (await channel.declare_queue(name, passive=True, robust=False)).declaration_result.message_count
+                        or 0
+                        for name in (subscription.queue, subscription.dead_queue)
+                    ]
         except CONNECTION_ERRORS as error:
             raise PublishError(f"{type(error).__name__}: {error}") from error
         return Depth(waiting, dead)

@@ -3,14 +3,19 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from contracts.events import AnalysisStarted, Envelope
 from services.chassis import background as background_module
 from services.chassis.background import background
-from services.chassis.cancellation import cancellation_kept
+from services.chassis.cancellation import NobodyCancelledError, cancellation_kept
 from services.chassis.circuit import Circuit
 from services.chassis.database import Database
+from services.chassis.messaging.broker import PublishError
+from services.chassis.messaging.rabbitmq import RabbitBroker
+from services.chassis.metrics import Metrics
 from services.chassis.startup import wait_for
 from tests.waiting import until
 
@@ -82,6 +87,40 @@ async def test_a_timeout_that_was_met_inside_is_no_cancellation() -> None:
     with cancellation_kept(), contextlib.suppress(TimeoutError):
         async with asyncio.timeout(0):
             await asyncio.Event().wait()
+
+
+async def given_up_by_its_library() -> None:
+    """As RabbitMQ's driver does with what waits for a connection that it gives up."""
+    raise asyncio.CancelledError
+
+
+async def test_one_that_nobody_asked_for_is_an_error() -> None:
+    with pytest.raises(NobodyCancelledError), cancellation_kept():
+        await given_up_by_its_library()
+
+
+async def test_background_work_that_its_library_gave_up_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background_module, "RESTART_SECONDS", 0.01)
+    begun = 0
+
+    async def work() -> None:
+        nonlocal begun
+        begun += 1
+        await given_up_by_its_library()
+
+    async with background(work):
+        await until(lambda: begun > 2)
+
+
+async def test_an_event_that_the_driver_gave_up_is_one_that_was_not_published() -> None:
+    class Exchange:
+        async def publish(self, *_: object, **__: object) -> None:
+            await given_up_by_its_library()
+
+    broker: Any = RabbitBroker("amqp://nobody", Metrics(), "test")
+    broker._exchange = Exchange()
+    with pytest.raises(PublishError):
+        await broker.publish(Envelope.wrap(AnalysisStarted(job_id="job"), traceparent=None))
 
 
 async def test_errors_pass_as_they_are() -> None:
