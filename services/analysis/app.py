@@ -43,7 +43,7 @@ def make_analyser(settings: AnalysisSettings) -> tuple[Analyser, int]:
 
     workers = settings.analysis_workers or os.cpu_count() or 1
     # Two for each worker: it analyses one, while the photos of the other are fetched or its pictures are stored, which
-    # takes about as long. What waits lies in scratch folders, not in memory.
+    # takes about as long. What waits lies in scratch folders, not in this process.
     return ThermographyAnalyser(workers, settings.analysis_seconds), 2 * workers
 
 

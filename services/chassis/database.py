@@ -38,8 +38,8 @@ POOL_SIZE = 10
 POOL_WAIT_SECONDS = 3
 REST_SECONDS = 1.0  # a connection that has rested for so long is asked whether it lives, before it is used
 CONNECT_SECONDS = 3
-# For everything between asking for a connection and giving it back; migrations excepted. A database answers in
-# milliseconds, or is in trouble.
+# For everything between getting a connection and giving it back, and as long again for getting it; migrations excepted.
+# A database answers in milliseconds, or is in trouble.
 BLOCK_SECONDS = 5.0
 # After them a wait whose cancellation was swallowed on the way (as wait_for may do) is cancelled again.
 AGAIN_SECONDS = 1.0
@@ -259,20 +259,37 @@ class Database:
     @asynccontextmanager
     async def read(self, *, seconds: float | None = BLOCK_SECONDS) -> AsyncIterator[AsyncConnection]:
         """A connection for single statements that need no transaction; all of them within ``seconds``."""
-        async with self._bounded(seconds), self._reads, self._reading.connect() as connection:
+        async with self._turn(self._reads, seconds), self._bounded(seconds), self._reading.connect() as connection:
             yield connection
 
     @asynccontextmanager
     async def write(self, *, seconds: float | None = BLOCK_SECONDS) -> AsyncIterator[AsyncConnection]:
         """One transaction: committed when the block ends, rolled back when it raises or lasts over ``seconds``."""
-        async with self._bounded(seconds), self._writes, self.engine.begin() as connection:
+        async with self._turn(self._writes, seconds), self._bounded(seconds), self.engine.begin() as connection:
             yield connection
+
+    @asynccontextmanager
+    async def _turn(self, turns: asyncio.Semaphore, seconds: float | None) -> AsyncIterator[None]:
+        """Wait for one of our connections to be free: too long only says that we are busy, not that the server is."""
+        self._refuse_while_away()
+        try:
+            async with asyncio.timeout(seconds):
+                await turns.acquire()
+        except TimeoutError as error:
+            raise PoolTimeoutError(f"no connection was free within {seconds} s") from error
+        try:
+            yield
+        finally:
+            turns.release()
+
+    def _refuse_while_away(self) -> None:
+        if self.is_away:
+            raise DatabaseSilentError("the database is silent")
 
     @asynccontextmanager
     async def _bounded(self, seconds: float | None) -> AsyncIterator[None]:
         """The drivers wait for a silent server without an end."""
-        if self.is_away:
-            raise DatabaseSilentError("the database is silent")
+        self._refuse_while_away()
         later = None if seconds is None else seconds + AGAIN_SECONDS
         try:
             with cancellation_kept():

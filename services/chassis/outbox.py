@@ -16,6 +16,7 @@ that far, the lease runs out, and the row is claimed as any other.
 
 import asyncio
 import contextlib
+import math
 import secrets
 from collections import deque
 from collections.abc import Collection, Coroutine, Sequence
@@ -81,6 +82,7 @@ class Leased:
     token: str
     envelope: Any  # an Envelope, or one as it was stored
     failures: int = 0
+    until: float = math.inf  # by the clock of the event loop; of a row that is handed over
 
 
 class Outbox:
@@ -106,6 +108,7 @@ class Outbox:
     async def add_leased(self, connection: AsyncConnection, data: EventData) -> Leased:
         """Store an event in the caller's transaction. Call :meth:`publish` after it has been committed."""
         envelope, token = Envelope.wrap(data, traceparent=traceparent()), secrets.token_hex(16)
+        until = asyncio.get_running_loop().time() + HEAD_START_SECONDS
         stored = await connection.execute(
             sa.insert(self.table).values(
                 envelope=envelope.model_dump(mode="json"),
@@ -115,7 +118,7 @@ class Outbox:
                 leaseToken=token,
             )
         )
-        return Leased(stored.lastrowid, token, envelope)
+        return Leased(stored.lastrowid, token, envelope, until=until)
 
     async def withdraw(self, connection: AsyncConnection, kind: type[EventData], subjects: Collection[str]) -> None:
         """Delete the events of one kind about ``subjects`` that still wait, in the caller's transaction."""
@@ -138,8 +141,9 @@ class Outbox:
         self._news.set()
 
     def take_handed(self) -> list[Leased]:
-        """What the relay was given since the last time."""
-        handed = [*self._handed]
+        """What the relay was given since the last time, but for what may be claimed again by now."""
+        present = asyncio.get_running_loop().time()
+        handed = [row for row in self._handed if row.until > present]
         self._handed.clear()
         return handed
 

@@ -164,7 +164,7 @@ class _HeadsWithBodies(asyncio.Transport):
             self._loop.call_soon(self._write_held)
 
     def _write_held(self) -> None:
-        if self._held:
+        if self._held and not self._transport.is_closing():  # a connection that broke off takes nothing any more
             held, self._held = self._held, b""
             self._transport.write(held)
 

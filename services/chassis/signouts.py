@@ -2,7 +2,7 @@
 
 auth records a sign-out with the transaction that makes it, and tells it by event to whoever else checks tokens. Each
 service asks a small table of its own, which all its replicas share: one look at an index for a request with a token,
-which polls do within the query that they make anyway.
+which polls and submissions do within a query that they make anyway.
 Rows are only ever added, so that repeated and reordered events need no care; they name people by pseudonyms, because
 they outlive a deleted account; and they go once no token from before them can be alive.
 """

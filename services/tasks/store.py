@@ -178,8 +178,6 @@ class TaskStore:
         """The announcement of the job, or the id of the job that was submitted before instead."""
         task_id = submission.task_id
         submitted = fingerprint(submission, uploaded)
-        if key is not None and (named := await self._named(connection, submission.user_id, key, submitted)):
-            return named
         known = (
             await connection.execute(
                 KNOWN,
@@ -195,6 +193,8 @@ class TaskStore:
         ).one()
         if known.deletedSince:
             raise Problem(410, DELETED)
+        if key is not None and (named := await self._named(connection, submission.user_id, key, submitted)):
+            return named
         household = None if known.household is None else Household.model_validate(known.household)
         given = of_analysis(submitted, household)
         values = {

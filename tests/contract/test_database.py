@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from services.chassis import database as database_module
 from services.chassis.database import TRANSIENT, Database, DatabaseSilentError, UtcDateTime, now
@@ -89,6 +90,18 @@ async def test_nobody_who_waits_for_a_connection_is_overtaken(tables: Database, 
     all_taken.set()
     await asyncio.gather(patient, *busy_ones)
     assert order[0] == "patient"
+
+
+async def test_that_all_connections_are_taken_says_nothing_of_the_server(tables: Database) -> None:
+    at_once = database_module.POOL_SIZE if tables.is_mysql else 1
+    async with contextlib.AsyncExitStack() as taken:
+        for _ in range(at_once):
+            await taken.enter_async_context(tables.write())
+        with pytest.raises(PoolTimeoutError):
+            async with tables.write(seconds=0.05):
+                pass
+    assert not tables.is_away
+    assert await count(tables) == 0
 
 
 @pytest.mark.parametrize("seconds", [0.001, 1, 61.5, 86_400, -0.25, -3600, 10**8])

@@ -395,6 +395,16 @@ async def test_a_leased_event_whose_publish_fails_is_tried_again_like_any_other(
     assert broker.names == ["a"]
 
 
+async def test_an_event_that_waited_for_the_relay_until_its_lease_ran_out_is_left_to_be_claimed(
+    database: Database, outbox: Outbox, broker: Publications, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "HEAD_START_SECONDS", 0)
+    await add_leased(database, outbox, "a")
+    assert await relay.relay_handed() == 0
+    assert await relay.relay_batch() == 1
+    assert broker.names == ["a"]
+
+
 @pytest.mark.parametrize("late", ["sent", "failed"])
 async def test_the_late_end_of_a_leased_event_leaves_the_row_to_the_relay_that_has_taken_it_over(
     late: str, database: Database, outbox: Outbox, broker: Publications, relay: Relay, metrics: Metrics

@@ -292,6 +292,22 @@ async def test_an_abort_waits_for_a_thread_that_is_just_making_the_file(
     assert await candidates(files) == set()
 
 
+def _open_files(folder: Path) -> list[Path]:
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the listing's own
+            found.append(descriptor.readlink())
+    return [path for path in found if path.is_relative_to(folder)]
+
+
+async def test_a_photo_that_has_ended_holds_no_file_open(files: FilePhotos, tmp_path: Path) -> None:
+    _, writer = begun(files)
+    await writer.write(b"abc")
+    assert len(_open_files(tmp_path)) == 1
+    await writer.end("image/jpeg", "0" * 64)
+    assert _open_files(tmp_path) == []
+
+
 async def test_two_writers_cannot_take_the_same_file(files: FilePhotos) -> None:
     photo_id, first = begun(files)
     await first.write(b"first")

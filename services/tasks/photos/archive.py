@@ -26,7 +26,7 @@ from services.tasks.photos.store import PhotoStore, PhotoStoreError
 from services.tasks.store import TaskStore
 
 PAGE = 100  # file documents at a time: no cursor stays open for longer than their chunks take
-CHUNKS_AT_ONCE = 32  # about 8 MB
+CHUNKS_AT_ONCE = 16  # about 8 MB
 BEFORE_ALL = ObjectId("0" * 24)
 
 _RAW = CodecOptions(document_class=RawBSONDocument)

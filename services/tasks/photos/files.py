@@ -60,19 +60,22 @@ class _FileWriter:
             self._file = self._part.open("xb", buffering=CHUNK_BYTES)
         return self._file
 
-    async def end(self, media_type: str, sha256: str) -> None:
-        """A file has no room for them."""
+    async def end(self, media_type: str, sha256: str) -> None:  # noqa: ARG002 - a file has no room for them
+        await _in_thread(self._end)
+
+    def _end(self) -> None:
+        with self._lock:
+            if not self._aborted:
+                with self._opened() as file:
+                    file.flush()
+                    os.fsync(file.fileno())
 
     def publish(self) -> None:
-        """Flush the file and give it its name, in a thread."""
+        """Give the file its name, in a thread."""
         with self._lock:
-            if self._aborted:
-                return
-            with self._opened() as file:
-                file.flush()
-                os.fsync(file.fileno())
-            self._part.rename(self._whole)
-            _sync_folder(self._whole.parent)
+            if not self._aborted:
+                self._part.rename(self._whole)
+                _sync_folder(self._whole.parent)
 
     async def abort(self) -> None:
         try:
@@ -123,7 +126,7 @@ class FilePhotos:
         return _FileWriter(path.with_suffix(".part"), path)
 
     async def publish(self, writers: Sequence[PhotoWriter]) -> None:
-        """Flush the files of photos and give them their names."""
+        """Give the files of photos their names."""
         for writer in cast("Sequence[_FileWriter]", writers):
             await _in_thread(writer.publish)
 

@@ -42,7 +42,7 @@ SEARCH_SECONDS = 60  # for what the sweeper asks, which looks at many photos
 ABORT_SECONDS = 2  # to undo an upload, while somebody waits to hear that it failed
 POOL_SIZE = 50
 BATCH = 500
-CHUNKS_AT_ONCE = 2  # that a reader holds
+SMALL_CHUNKS = 2  # a photo of so few is read at once; of a larger one, a reader holds one more
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -207,7 +207,7 @@ class GridFSPhotos:
         length = document["length"]
         expected = -(-length // document["chunkSize"])
         # Told now, because once an answer has begun a missing chunk can only break it off.
-        if expected <= CHUNKS_AT_ONCE:
+        if expected <= SMALL_CHUNKS:
             whole = [chunk async for chunk in self._read(key, length)]
             return StoredPhoto(length, _each(whole))
         chunks = await self.answer(lambda: self.chunks.count_documents({"files_id": key}))
@@ -221,17 +221,17 @@ class GridFSPhotos:
         # Few at a time: the driver would otherwise fetch 16 MB at once for each reader. One more than a small photo
         # has, so that its first batch is known to be the last.
         cursor = self.chunks.find(
-            {"files_id": key}, {"n": 1, "data": 1}, sort=[("n", ASCENDING)], batch_size=CHUNKS_AT_ONCE + 1
+            {"files_id": key}, {"n": 1, "data": 1}, sort=[("n", ASCENDING)], batch_size=SMALL_CHUNKS + 1
         )
         try:
-            while batch := await self.answer(lambda: cursor.to_list(CHUNKS_AT_ONCE + 1)):
+            while batch := await self.answer(lambda: cursor.to_list(SMALL_CHUNKS + 1)):
                 for chunk in batch:
                     if chunk["n"] != chunks:
                         raise PhotoNotFoundError(f"{key}: chunk {chunks} is missing")
                     chunks += 1
                     read += len(chunk["data"])
                     yield bytes(chunk["data"])
-                if len(batch) <= CHUNKS_AT_ONCE:
+                if len(batch) <= SMALL_CHUNKS:
                     is_over = True
                     break
         finally:

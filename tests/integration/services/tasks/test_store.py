@@ -479,7 +479,7 @@ async def test_submissions_and_results_that_meet_do_not_harm_each_other(
     store: TaskStore, tasks_database: Database
 ) -> None:
     """Resubmissions, results, the sweeper: all at once on few tasks. Every job ends once, and the newest is shown."""
-    names = [(f"task {number % 3}", f"job {number}") for number in range(15)]
+    names = [(f"task {number % 3}", f"job {number}") for number in range(30)]
     events = Events(store)
 
     async def run(task_id: str, name: str) -> None:

@@ -272,6 +272,9 @@ class Wire(asyncio.Transport):
 
     abort = close
 
+    def is_closing(self) -> bool:
+        return self.closed
+
 
 def held_together() -> tuple[Wire, asyncio.Transport]:
     wire = Wire()
@@ -310,6 +313,14 @@ async def test_nothing_more_goes_out_over_a_connection_that_is_cut():
     connection.abort()
     await asyncio.sleep(0)
     assert (wire.calls, wire.closed) == ([], True)
+
+
+async def test_a_connection_that_broke_off_before_the_end_of_the_turn_is_left_alone():
+    wire, connection = held_together()
+    connection.write(b"head")
+    wire.closed = True  # by the other side: the protocol has not been told yet
+    await asyncio.sleep(0)
+    assert wire.calls == []
 
 
 @given(st.lists(st.binary(max_size=20) | st.just(b"x" * (protocol.MOST_HELD_BYTES + 1)) | st.none()))
