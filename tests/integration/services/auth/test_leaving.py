@@ -163,6 +163,7 @@ async def test_the_profiles_of_a_new_account_are_newer_than_those_of_the_deleted
     token = await auth.login()
     for zip_code in "12345":
         await auth.post("/update_profile", {"userID": auth.email, "zip": zip_code}, token)
+    await auth.events(5)  # the deletion withdraws those that still wait
     await ask(auth, "DELETE", "/v1/account", token)
     (event,) = await heard(auth, AccountDeleted)
     new = await auth.login()
