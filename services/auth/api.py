@@ -50,7 +50,7 @@ async def login(request: Request, body: LoginRequest) -> LoginAnswer:
     """
     state = request.state
     try:
-        identity = await state.google.verify(body.id_token)
+        identity = (await state.google.prove(body.id_token)).identity
         if not identity.may_use(body.uid):
             raise InvalidTokenError("it belongs to another account than the given uid")
         user_id = normalised(body.uid)

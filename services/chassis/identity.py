@@ -175,15 +175,11 @@ class GoogleTokens:
         self._certificates = _PublishedKeys(certificates, _google_key)
         self._client_ids = list(client_ids)
 
-    async def verify(self, token: str) -> Identity:
-        """The person that ``token`` proves: its e-mail address, and its subject.
+    async def prove(self, token: str) -> Proof:
+        """The person that ``token`` proves, its e-mail address and its subject, and for how long.
 
         Raises :class:`InvalidTokenError` or :class:`KeysUnavailableError`.
         """
-        return (await self.prove(token)).identity
-
-    async def prove(self, token: str) -> Proof:
-        """The same, and for how long."""
         key_id = _key_id(token, GOOGLE_ALGORITHM)
         key = await self._certificates.get(key_id)
         claims = await asyncio.to_thread(self._verify, token, {key_id: key})
@@ -227,12 +223,11 @@ class AccessTokens:
     def __init__(self, jwks: Keys) -> None:
         self._jwks = _PublishedKeys(jwks, _access_key)
 
-    async def verify(self, token: str) -> Identity:
-        """The person that ``token`` proves. Raises :class:`InvalidTokenError` or :class:`KeysUnavailableError`."""
-        return (await self.prove(token)).identity
-
     async def prove(self, token: str) -> Proof:
-        """The same, and for how long."""
+        """The person that ``token`` proves, and for how long.
+
+        Raises :class:`InvalidTokenError` or :class:`KeysUnavailableError`.
+        """
         key_id = _key_id(token, ACCESS_ALGORITHM)
         key = await self._jwks.get(key_id)
         try:

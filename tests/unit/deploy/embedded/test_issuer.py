@@ -51,7 +51,7 @@ async def test_a_token_proves_the_address_as_one_of_googles_would() -> None:
     assert (status, answer["expires_in"]) == (200, 3600)
     _, keys = await ask("GET", "/certs")
     checks = GoogleTokens(Published(json.dumps(keys).encode()), [CLIENT_ID])
-    person = await checks.verify(answer["id_token"])
+    person = (await checks.prove(answer["id_token"])).identity
     assert person.may_use("me@example.com")
     assert not person.may_use("you@example.com")
 

@@ -32,7 +32,7 @@ def test_anything_else_is_refused_without_repeating_it(text: str) -> None:
 
 async def test_a_token_is_good_for_its_user_by_the_published_keys() -> None:
     signer = Signer(SEEDS, 60)
-    person = await AccessTokens(signer).verify(signer.sign("someone@example.com", 1))
+    person = (await AccessTokens(signer).prove(signer.sign("someone@example.com", 1))).identity
     assert person.user_ids == {"someone@example.com"}
 
 

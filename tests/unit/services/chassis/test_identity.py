@@ -64,7 +64,7 @@ def both(google: GoogleTokens | None = None) -> Bearers:
 async def refusal(checks: GoogleTokens | AccessTokens, token: str) -> str:
     """Why ``token`` is refused; nothing of the token may be in it."""
     with pytest.raises(InvalidTokenError) as caught:
-        await checks.verify(token)
+        await checks.prove(token)
     reason = str(caught.value)
     assert EMAIL not in reason
     assert not any(part and part in reason for part in token.split("."))
@@ -75,7 +75,7 @@ async def refusal(checks: GoogleTokens | AccessTokens, token: str) -> str:
 
 
 async def test_a_google_token_proves_its_email_address_and_its_subject(google: GoogleTokens) -> None:
-    person = await google.verify(GOOGLE.token())
+    person = (await google.prove(GOOGLE.token())).identity
     assert person.user_ids == {EMAIL, SUBJECT}
 
 
@@ -84,16 +84,16 @@ async def test_a_google_token_proves_its_email_address_and_its_subject(google: G
 async def test_both_spellings_of_google_and_every_client_id_are_good(
     google: GoogleTokens, issuer: str, audience: str
 ) -> None:
-    assert await google.verify(GOOGLE.token(iss=issuer, aud=audience))
+    assert await google.prove(GOOGLE.token(iss=issuer, aud=audience))
 
 
 async def test_a_google_token_without_an_email_address_proves_its_subject(google: GoogleTokens) -> None:
-    person = await google.verify(GOOGLE.token(email=..., email_verified=...))
+    person = (await google.prove(GOOGLE.token(email=..., email_verified=...))).identity
     assert person.user_ids == {SUBJECT}
 
 
 async def test_an_access_token_proves_its_user(access: AccessTokens) -> None:
-    assert (await access.verify(ACCESS.token())).user_ids == {EMAIL}
+    assert (await access.prove(ACCESS.token())).identity.user_ids == {EMAIL}
 
 
 def test_a_person_may_use_the_address_in_any_case_and_no_other() -> None:
@@ -107,11 +107,11 @@ def test_a_person_may_use_the_address_in_any_case_and_no_other() -> None:
 @pytest.mark.parametrize("late", [CLOCK_SKEW_SECONDS - 5, 0])
 async def test_clocks_may_differ_a_little(google: GoogleTokens, access: AccessTokens, late: int) -> None:
     present = int(time.time())
-    assert await google.verify(GOOGLE.token(iat=present + late, exp=present + 3600))
-    assert await google.verify(GOOGLE.token(iat=present - 3600, exp=present - late))
-    assert await google.verify(GOOGLE.token(nbf=present + late))
-    assert await access.verify(ACCESS.token(iat=present + late, nbf=present + late))
-    assert await access.verify(ACCESS.token(exp=present - late))
+    assert await google.prove(GOOGLE.token(iat=present + late, exp=present + 3600))
+    assert await google.prove(GOOGLE.token(iat=present - 3600, exp=present - late))
+    assert await google.prove(GOOGLE.token(nbf=present + late))
+    assert await access.prove(ACCESS.token(iat=present + late, nbf=present + late))
+    assert await access.prove(ACCESS.token(exp=present - late))
 
 
 # ── forged and stale ones ────────────────────────────────────────────────────────────────────────────────────────
@@ -394,10 +394,10 @@ async def test_any_claims_under_a_good_signature_are_a_person_or_a_refusal(claim
     head = segment({"alg": "RS256", "kid": GOOGLE.key_id})
     for form in FORMATS.values():
         try:
-            person = await GoogleTokens(Published(form), [CLIENT_ID]).verify(GOOGLE.sign(f"{head}.{segment(claims)}"))
+            proof = await GoogleTokens(Published(form), [CLIENT_ID]).prove(GOOGLE.sign(f"{head}.{segment(claims)}"))
         except InvalidTokenError:
             continue
-        assert all(person.user_ids)
+        assert all(proof.identity.user_ids)
 
 
 # ── which check a token has to pass ──────────────────────────────────────────────────────────────────────────────
@@ -440,23 +440,23 @@ async def test_an_unknown_key_id_is_looked_for_once_and_no_more_than_that() -> N
     checks = GoogleTokens(keys, [CLIENT_ID])
     await refusal(checks, GOOGLE.token(headers={"kid": "unknown"}))
     assert keys.refetched == 1
-    await checks.verify(GOOGLE.token())
+    await checks.prove(GOOGLE.token())
     assert keys.refetched == 1
 
 
 async def test_a_token_signed_with_a_key_published_meanwhile_is_good(google: GoogleTokens) -> None:
     new = GoogleIssuer("google-key-2", GOOGLE.key)
     keys = Published(now=new.certificates(), before=GOOGLE.certificates())
-    assert await GoogleTokens(keys, [CLIENT_ID]).verify(new.token())
+    assert await GoogleTokens(keys, [CLIENT_ID]).prove(new.token())
     ours = AccessIssuer(b"n" * 32)
-    assert await AccessTokens(Published(now=ours.jwks(), before=ACCESS.jwks())).verify(ours.token())
+    assert await AccessTokens(Published(now=ours.jwks(), before=ACCESS.jwks())).prove(ours.token())
 
 
 async def test_while_keys_are_rotated_tokens_of_both_are_good() -> None:
     new = AccessIssuer(b"n" * 32)
     checks = AccessTokens(Published(json.dumps({"keys": [new.jwk, ACCESS.jwk]}).encode()))
-    assert await checks.verify(new.token())
-    assert await checks.verify(ACCESS.token())
+    assert await checks.prove(new.token())
+    assert await checks.prove(ACCESS.token())
 
 
 async def test_after_a_rotation_tokens_of_the_old_key_are_refused() -> None:
@@ -472,9 +472,9 @@ async def test_without_any_keys_nobody_can_tell() -> None:
         refetch = get
 
     with pytest.raises(KeysUnavailableError):
-        await GoogleTokens(Away(), [CLIENT_ID]).verify(GOOGLE.token())
+        await GoogleTokens(Away(), [CLIENT_ID]).prove(GOOGLE.token())
     with pytest.raises(KeysUnavailableError):
-        await AccessTokens(Away()).verify(ACCESS.token())
+        await AccessTokens(Away()).prove(ACCESS.token())
 
 
 EC = ec.generate_private_key(ec.SECP256R1()).public_key()
@@ -510,7 +510,7 @@ async def test_keys_in_an_unknown_form_let_nobody_in(document: Any) -> None:
 
 async def test_one_odd_key_does_not_hide_the_good_ones() -> None:
     body = json.dumps({"keys": [None, {"kid": "odd", "kty": "?"}, GOOGLE.jwk]}).encode()
-    assert await GoogleTokens(Published(body), [CLIENT_ID]).verify(GOOGLE.token())
+    assert await GoogleTokens(Published(body), [CLIENT_ID]).prove(GOOGLE.token())
 
 
 # ── what is remembered ───────────────────────────────────────────────────────────────────────────────────────────
