@@ -55,6 +55,10 @@ class Analyser(Protocol):
     name: str
     version: str
 
+    async def start(self) -> None:
+        """Get ready before the first submission comes, whose person would wait for it."""
+        ...
+
     async def analyse(self, request: AnalysisRequest) -> Analysis:
         """Analyse one submission without blocking the event loop.
 

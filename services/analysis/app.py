@@ -60,6 +60,7 @@ def create_app(settings: AnalysisSettings, metrics: Metrics, make_broker: Callab
             analyser, concurrency = make_analyser(settings)
             stack.push_async_callback(analyser.close)
             photos = PhotoExchange(http, settings.tasks_url, settings.service_token.get_secret_value())
+            await analyser.start()
             submissions = Submissions(broker, photos, analyser)
             await broker.subscribe(
                 ANALYSIS_SUBMISSIONS, submissions.handlers(), concurrency=concurrency, on_dead=submissions.give_up

@@ -19,6 +19,9 @@ class MockAnalyser:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
+    async def start(self) -> None:
+        """Nothing is needed."""
+
     async def analyse(self, request: AnalysisRequest) -> Analysis:
         """The constants; the report image is the first colour photo, else the first thermal one, as it is."""
         await asyncio.sleep(self._seconds)

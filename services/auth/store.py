@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -90,7 +89,7 @@ class UserStore:
     async def delete_account(self, identity: Identity) -> None:
         """Delete what is kept under each of the person's user ids, sign the person out, and tell so."""
         async with self._database.write() as connection:
-            deleted_at = datetime.now(UTC)
+            deleted_at = (await connection.execute(sa.select(now()))).scalar_one()  # as submissions are dated
             await self._sign_out(connection, identity)
             await self._outbox.withdraw(connection, ProfileUpdated, identity.user_ids)
             for user_id in sorted(identity.user_ids):

@@ -7,6 +7,8 @@ import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from services.chassis.cancellation import cancellation_kept
+
 log = structlog.get_logger(__name__)
 
 CHECK_SECONDS = 2.0
@@ -16,8 +18,9 @@ Checks = Mapping[str, Callable[[], Awaitable[object]]]
 
 async def _passes(name: str, check: Callable[[], Awaitable[object]]) -> bool:
     try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            await check()
+        with cancellation_kept():  # RabbitMQ's driver cancels who asks on a connection that it gives up
+            async with asyncio.timeout(CHECK_SECONDS):
+                await check()
     except Exception as error:  # noqa: BLE001 - whatever it is, the dependency did not answer
         log.warning("a dependency does not answer", dependency=name, error=type(error).__name__)
         return False

@@ -29,7 +29,7 @@ class TasksSettings(ServiceSettings):
         description="what services prove themselves with to each other; at least 16 characters"
     )
     max_photo_bytes: int = Field(25 * MIB, ge=1024, description="largest photo, in bytes")
-    max_photos: int = Field(20, ge=1, le=1000, description="most photos in a submission")
+    max_photos: int = Field(100, ge=1, le=1000, description="most photos in a submission")
     max_unfinished_jobs: int = Field(
         100, ge=1, description="most jobs of one person that have not ended; beyond it submissions are answered 429"
     )
@@ -41,7 +41,12 @@ class TasksSettings(ServiceSettings):
     job_republish_seconds: float = Field(
         30, gt=0, description="an unfinished job is announced to analysis again after so long, if nothing is queued"
     )
-    job_deadline_seconds: float = Field(900, gt=0, description="an unfinished job ends as an error after so long")
+    job_deadline_seconds: float = Field(
+        900,
+        gt=0,
+        description="an unfinished job ends as an error after so long; while results wait in their queue, or RabbitMQ "
+        "is away, after PHOTO_GRACE_SECONDS",
+    )
     photo_grace_seconds: float = Field(
         3600,
         gt=0,

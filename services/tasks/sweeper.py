@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from contracts.topology import ANALYSIS_SUBMISSIONS
+from contracts.topology import ANALYSIS_SUBMISSIONS, TASKS_RESULTS, Subscription
 from services.chassis.database import TRANSIENT
 from services.chassis.messaging.broker import Broker, PublishError
 from services.chassis.metrics import Metrics
@@ -71,7 +71,11 @@ class Sweeper:
 
     async def sweep_jobs(self) -> None:
         """End jobs that are overdue, announce again those that may be lost, and bring the gauges up to date."""
-        ended = await self._store.end_overdue(self._settings.job_deadline_seconds)
+        # While results wait to be read, one of a job that is overdue may be among them, as after a long stop of ours.
+        # Its picture is kept for so long and no longer.
+        are_read = await self._is_short(TASKS_RESULTS)
+        limit = self._settings.job_deadline_seconds if are_read else self._settings.photo_grace_seconds
+        ended = await self._store.end_overdue(limit)
         if ended:
             self._metrics.jobs_ended.labels("overdue").inc(ended)
             log.error("jobs were given up", jobs=ended)
@@ -90,13 +94,15 @@ class Sweeper:
         Then jobs are late because of that, and another announcement of each would only make the queues longer. An
         event gets lost for good only with the broker's disk, or as a dead letter: the queue is short then.
         """
-        if self._outbox.backlog.rows >= REPUBLISH_BATCH:
-            return True
+        return self._outbox.backlog.rows >= REPUBLISH_BATCH or not await self._is_short(ANALYSIS_SUBMISSIONS)
+
+    async def _is_short(self, subscription: Subscription) -> bool:
+        """Whether nothing waits in a queue; no, when nobody can tell."""
         try:
-            return (await self._broker.depth(ANALYSIS_SUBMISSIONS)).waiting > 0
+            return (await self._broker.depth(subscription)).waiting == 0
         except PublishError as error:
-            log.warning("cannot see how long the queue of submissions is", error=str(error))
-            return True
+            log.warning("cannot see how long a queue is", queue=subscription.queue, error=str(error))
+            return False
 
     async def sweep_deleted_accounts(self) -> None:
         """Erase what is kept of deleted accounts, up to the bytes of their photos, which are dropped with it."""

@@ -3,14 +3,19 @@
 Photos are hostile until proven otherwise and decoders are C code: a worker that crashes or hangs is killed and
 replaced, and costs its own submission only. Workers are spawned, not forked: a fork would inherit the event loop's
 threads and connections.
+
+The library's pool is broken for good when a worker dies that has nothing to do (the system was short of memory, say).
+Then all of it is replaced: the submissions under way fail, and are retried.
 """
 
 import asyncio
 import multiprocessing
 import os
+from functools import partial
 
 import cv2
 import numpy as np
+import structlog
 from pebble import ProcessPool
 
 from services.analysis.analyser import Analysis, AnalysisRequest
@@ -20,6 +25,8 @@ from services.analysis.thermography.rendering import encode_jpeg
 from services.analysis.thermography.report import METHOD
 from services.analysis.thermography.submission import analyse_submission
 from services.analysis.thermography.thermogram import read_thermogram
+
+log = structlog.get_logger(__name__)
 
 # Frees what libraries leave behind (a worker's memory grows by about 1 kB with each job); a new worker costs a second
 # of start-up, in which there is one worker less.
@@ -39,25 +46,38 @@ class ThermographyAnalyser:
 
     def __init__(self, workers: int, time_limit: float) -> None:
         self._time_limit = time_limit
-        self._pool = ProcessPool(
+        self._new_pool = partial(
+            ProcessPool,
             max_workers=workers,
             max_tasks=_JOBS_PER_WORKER,
             initializer=_prepare_worker,
             context=multiprocessing.get_context("spawn"),
         )
+        self._pool = self._new_pool()
+
+    async def start(self) -> None:
+        """Start the workers; they get ready while we go on."""
+        pool = self._pool
+        await asyncio.to_thread(lambda: pool.active)  # asking starts it
 
     async def analyse(self, request: AnalysisRequest) -> Analysis:
         """Analyse one submission in a worker process."""
+        if not self._pool.active:
+            log.error("the worker processes broke down, and are replaced")
+            broken, self._pool = self._pool, self._new_pool()
+            await asyncio.to_thread(_end, broken)
+            await self.start()
         future = self._pool.schedule(analyse_submission, args=[request], timeout=self._time_limit)
         return await asyncio.wrap_future(future)
 
     async def close(self) -> None:
         """End all workers, with what they are doing."""
-        await asyncio.to_thread(self._end)
+        await asyncio.to_thread(_end, self._pool)
 
-    def _end(self) -> None:
-        self._pool.stop()  # type: ignore[no-untyped-call]
-        self._pool.join()
+
+def _end(pool: ProcessPool) -> None:
+    pool.stop()  # type: ignore[no-untyped-call]
+    pool.join()
 
 
 def _prepare_worker() -> None:

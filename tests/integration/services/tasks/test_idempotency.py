@@ -242,7 +242,7 @@ async def test_a_person_with_too_many_unfinished_jobs_is_told_to_wait(
     assert int(early.headers["Retry-After"]) > 0
     assert await all_rows(tasks_database) == before
 
-    # Others, repetitions, and what takes the place of an unfinished job are not held up.
+    # Others are not held up; nor, once their body is read, are repetitions and what replaces an unfinished job.
     assert await admitted(bounded, SOMEBODY_ELSE) is None
     assert await admitted(bounded) is None
     assert await bounded.submit("other", submission("other", SOMEBODY_ELSE), []) == "other"

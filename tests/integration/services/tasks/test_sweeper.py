@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from contracts.topology import ANALYSIS_SUBMISSIONS
+from contracts.topology import ANALYSIS_SUBMISSIONS, TASKS_RESULTS
 from services.chassis.database import Database, now
 from services.chassis.messaging.broker import Depth
 from services.chassis.metrics import Metrics
@@ -246,6 +246,25 @@ async def test_jobs_are_given_up_announced_and_counted(
     assert value(metrics, "jobs_ended_total", outcome="overdue") == 1
     assert value(metrics, "jobs_unfinished") == 2
     assert value(metrics, "jobs_unfinished_seconds") == pytest.approx(121, abs=10)
+
+
+@pytest.mark.parametrize(("ago", "state"), [(901, "queued"), (GRACE + 1, "error")])
+@pytest.mark.parametrize("are_unread", [True, False])  # or nobody can tell
+async def test_a_job_whose_result_may_wait_to_be_read_is_given_up_only_with_its_picture(
+    ago: int,
+    state: str,
+    are_unread: bool,
+    store: TaskStore,
+    sweeper: Sweeper,
+    broker: RecordingBroker,
+    tasks_database: Database,
+) -> None:
+    await store.submit("overdue", submission(), [])
+    await change(tasks_database, sa.update(jobs).values(submittedAt=now(-ago)))
+    broker.depths[TASKS_RESULTS.queue] = Depth(waiting=1, dead=0)
+    broker.away = not are_unread
+    await sweeper.sweep_jobs()
+    assert (await job(store, "overdue"))["state"] == state
 
 
 async def test_jobs_are_not_announced_again_while_it_is_the_queues_that_make_them_late(

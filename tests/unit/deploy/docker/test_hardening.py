@@ -7,10 +7,22 @@ from typing import Any
 import pytest
 import yaml
 
+from gateway.settings import GatewaySettings
+from services.analysis.settings import AnalysisSettings
+from services.auth.settings import AuthSettings
+from services.chassis.settings import ServiceSettings
+from services.tasks.settings import TasksSettings
+
 ROOT = Path(__file__).parents[4]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 DOCKERFILE = (ROOT / "deploy/docker/Dockerfile").read_text()
 OURS = ("gateway", "auth", "tasks", "analysis")
+SETTINGS: dict[str, type[ServiceSettings]] = {
+    "gateway": GatewaySettings,
+    "auth": AuthSettings,
+    "tasks": TasksSettings,
+    "analysis": AnalysisSettings,
+}
 STORES = ("mysql", "mongo", "rabbitmq")
 
 
@@ -23,6 +35,18 @@ def test_a_service_can_write_nothing_and_has_no_rights(name: str) -> None:
     assert "cap_add" not in service
     assert "privileged" not in service
     assert "volumes" not in service
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_setting_of_a_service_reaches_its_container(name: str) -> None:
+    of_the_image = {"HOST", "PORT", "METRICS_PORT"}
+    known = {field.upper() for field in SETTINGS[name].model_fields}
+    assert set(COMPOSE["services"][name]["environment"]) == known - of_the_image
+
+
+@pytest.mark.parametrize("name", [*OURS, *STORES])
+def test_no_log_of_a_container_fills_the_disk(name: str) -> None:
+    assert set(COMPOSE["services"][name]["logging"]["options"]) == {"max-size", "max-file"}
 
 
 def test_only_the_gateway_is_published_and_the_stores_reach_nobody() -> None:

@@ -44,6 +44,10 @@ async def ask(path: str, checks: Checks) -> tuple[int, Any]:
             return response.status, await response.json()
 
 
+async def given_up() -> None:
+    raise asyncio.CancelledError  # as RabbitMQ's driver does, when it loses its connection
+
+
 async def test_ready_when_every_dependency_answers() -> None:
     answer = await ask("/readyz", {"sql": fine, "broker": fine})
     assert answer == (200, {"status": "ready", "checks": {"sql": "ok", "broker": "ok"}})
@@ -62,3 +66,8 @@ async def test_a_dependency_that_hangs_has_failed(monkeypatch: pytest.MonkeyPatc
 
 async def test_alive_although_nothing_answers() -> None:
     assert await ask("/healthz", {"sql": broken}) == (200, {"status": "alive"})
+
+
+async def test_a_dependency_whose_driver_gives_up_has_failed() -> None:
+    answer = await ask("/readyz", {"sql": fine, "broker": given_up})
+    assert answer == (503, {"status": "not ready", "checks": {"sql": "ok", "broker": "failed"}})

@@ -1,4 +1,5 @@
 import asyncio
+import multiprocessing
 import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -49,6 +50,25 @@ async def test_a_hung_analysis_is_ended_and_the_next_one_runs_in_a_new_worker(
         assert (await analyser.analyse(request)).report.leakSeverity is Severity.UNKNOWN
     finally:
         await analyser.close()
+
+
+async def test_workers_that_died_while_they_had_nothing_to_do_are_replaced(
+    analyser: ThermographyAnalyser, request_for: RequestFor, colour_jpeg: bytes
+) -> None:
+    await analyser.start()
+    broken = analyser._pool
+    for worker in multiprocessing.active_children():
+        worker.kill()
+    async with asyncio.timeout(30):
+        while broken.active:
+            await asyncio.sleep(0.05)
+    analysis = await analyser.analyse(request_for({"obs0_rgb.jpg": colour_jpeg}))
+    assert analysis.report.leakSeverity is Severity.UNKNOWN
+
+
+async def test_workers_are_there_before_the_first_submission(analyser: ThermographyAnalyser) -> None:
+    await analyser.start()
+    assert len(multiprocessing.active_children()) == 1
 
 
 async def test_the_event_loop_stays_free_during_an_analysis(
