@@ -35,14 +35,15 @@ async def migrate(database: Database, service: str, folder: Path) -> None:
     """
     if await _is_migrated(database, service, folder):
         return  # as at almost every start
-    async with _locked(database) as connection:
-        # Alembic keeps what it works on in its modules, so that two upgrades in one process would mix.
-        while not _ALEMBIC.acquire(blocking=False):  # noqa: ASYNC110 - not a lock of one loop: of the process
-            await asyncio.sleep(0.02)
-        try:
+    # Alembic keeps what it works on in its modules, so that two upgrades in one process would mix. Its turn is waited
+    # for before the database's: SQLite lets nobody wait for long.
+    while not _ALEMBIC.acquire(blocking=False):  # noqa: ASYNC110 - not a lock of one loop: of the process
+        await asyncio.sleep(0.02)
+    try:
+        async with _locked(database) as connection:
             await connection.run_sync(_upgrade, service, folder)
-        finally:
-            _ALEMBIC.release()
+    finally:
+        _ALEMBIC.release()
 
 
 def _version_table(service: str) -> str:
