@@ -26,7 +26,7 @@ lint: .venv/dev ## check style, types and imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check . ; exit 1; }
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timings 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/lint-imports
 
 format: .venv/dev ## put the code into its form
 	@$(BIN)/ruff check --fix --quiet . || true
