@@ -14,7 +14,7 @@ from contracts.events import Household, PhotoKind, TaskType
 from contracts.reports import DefectKind, Finding, Report, Severity
 from services.analysis.analyser import Analysis, AnalysisRequest, PhotoFile
 from services.analysis.thermography.submission import analyse_submission
-from services.analysis.thermography.thermogram import ScaleSource, Thermogram, read_thermogram
+from services.analysis.thermography.thermogram import Photograph, ScaleSource, Thermogram, read_thermogram
 from tests.synthetic import Condition, Scene, make_scene
 from tests.synthetic.scenes import Source
 
@@ -146,9 +146,10 @@ def evaluate(seed: int, condition: Condition, cells: Path | None) -> Outcome:
         report, image, crash = _analyse(scene, Path(folder))
         seconds = time.perf_counter() - started
     masks = [finding_mask(finding, scene.thermal_picture.shape[:2]) for finding in report.findings]
-    thermogram = read_thermogram(scene.thermal, inside_c=None, outside_c=None, printed_range=scene.scale)
+    photo = Photograph(scene.thermal)
+    thermogram = read_thermogram(photo, inside_c=None, outside_c=None, printed_range=scene.scale)
     decoding, spot = (None, None) if scene.source is Source.RADIOMETRIC else _decoding_errors(scene, thermogram)
-    said = read_thermogram(scene.thermal, inside_c=scene.inside_c, outside_c=scene.outside_c)
+    said = read_thermogram(photo, inside_c=scene.inside_c, outside_c=scene.outside_c)
     span = report.ranges.energyLossValue if report.ranges else None
     outcome = Outcome(
         seed=seed,

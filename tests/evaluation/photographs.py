@@ -17,7 +17,7 @@ import numpy as np
 
 from contracts.events import TaskType
 from contracts.reports import DefectKind, Severity
-from services.analysis.thermography.thermogram import ScaleSource, read_thermogram
+from services.analysis.thermography.thermogram import Photograph, ScaleSource, read_thermogram
 from tests.evaluation.outcome import analyse_files, finding_mask, spot_reading
 
 _NEAR = 0.04  # of the longer side: a region that close to the author's spot counts
@@ -75,8 +75,9 @@ def _evaluate(path: Path, name: str, label: dict[str, Any]) -> tuple[PictureRow,
     image = np.zeros((10, 10, 3), np.uint8) if drawn is None else np.asarray(drawn, np.uint8)
     report = analysis.report
     printed = tuple(label["range"]) if "range" in label else None
-    thermogram = read_thermogram(data, inside_c=inside, outside_c=outside, printed_range=printed)
-    guessed = read_thermogram(data, inside_c=inside, outside_c=outside)
+    photo = Photograph(data)
+    thermogram = read_thermogram(photo, inside_c=inside, outside_c=outside, printed_range=printed)
+    guessed = read_thermogram(photo, inside_c=inside, outside_c=outside)
     width, height = thermogram.photo_size
     union = np.zeros((height, width), np.uint8)
     for finding in report.findings:

@@ -18,7 +18,7 @@ from tests.evaluation.outcome import analyse_files
 from tests.synthetic import make_scene
 from tests.synthetic.pictures import jpeg
 
-STAGES = ("looks_thermal", "read_thermogram", "open_picture", "assess", "write_report", "draw_sheet", "draw_thumbnail")
+STAGES = ("Photograph", "looks_thermal", "read_thermogram", "assess", "write_report", "draw_sheet", "draw_thumbnail")
 _RUNS = 11
 
 

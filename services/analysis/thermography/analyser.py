@@ -14,9 +14,9 @@ import os
 from functools import partial
 
 import cv2
-import numpy as np
 import structlog
 from pebble import ProcessPool
+from PIL import Image
 
 from services.analysis.analyser import Analysis, AnalysisRequest
 from services.analysis.thermography.advice import catalogue
@@ -24,7 +24,7 @@ from services.analysis.thermography.climate import climate_of
 from services.analysis.thermography.rendering import encode_jpeg
 from services.analysis.thermography.report import METHOD
 from services.analysis.thermography.submission import analyse_submission
-from services.analysis.thermography.thermogram import read_thermogram
+from services.analysis.thermography.thermogram import Photograph, read_thermogram
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +88,7 @@ def _prepare_worker() -> None:
     if hasattr(os, "nice"):  # not on Windows
         os.nice(_NICENESS)
     cv2.setNumThreads(1)
-    even = encode_jpeg(np.full((64, 64, 3), 128, np.uint8), most_bytes=100_000)
-    read_thermogram(even, inside_c=None, outside_c=None)  # builds the tables of the palettes
+    even = encode_jpeg(Image.new("RGB", (64, 64), "grey"), most_bytes=100_000)
+    read_thermogram(Photograph(even), inside_c=None, outside_c=None)  # builds the tables of the palettes
     climate_of(None)
     catalogue()

@@ -1,7 +1,7 @@
 """Opening an uploaded photo safely: whatever it is, it ends in an upright RGB picture or in a sentence for a person.
 
 The header is read first and refuses what would cost too much memory, so a decompression bomb is never decoded. A JPEG
-is decoded scaled down where a smaller picture is wanted: a 12 megapixel photo then costs a quarter of the time.
+is decoded scaled down where a smaller picture is wanted: a 12 megapixel photo then costs a third of the time.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import pillow_heif
 from numpy.typing import NDArray
@@ -78,8 +79,10 @@ def photo_format(data: bytes) -> str | None:
     return None
 
 
-def open_picture(data: bytes, *, longest: int) -> Picture:
-    """Decode a photo upright, its longer side at most ``longest`` pixels.
+def open_picture(data: bytes, *, enough: int) -> Picture:
+    """Decode a photo upright, at the smallest of the sizes that cost little whose longer side has ``enough`` pixels.
+
+    That is less than twice as many. A photo that has fewer is decoded as it is.
 
     The first frame of an animation or of a multi-picture file is taken. Transparency is dropped, 16-bit grey is
     stretched between its lowest and highest value, CMYK is converted.
@@ -97,9 +100,9 @@ def open_picture(data: bytes, *, longest: int) -> Picture:
                 notes.append("The picture is an animation: only its first frame was used.")
             full = image.size
             if name == "JPEG":
-                image.draft(None, _fit(full, longest))
+                image.draft(None, fit(full, enough))
             image.load()
-            rgb = _as_rgb(image, longest)
+            rgb = _as_rgb(image, enough)
     except UnreadablePhotoError:
         raise
     except Exception as error:  # the decoders raise anything at all on hostile bytes
@@ -152,22 +155,35 @@ def _check_size(size: tuple[int, int], name: str) -> None:
         )
 
 
-def _fit(size: tuple[int, int], longest: int) -> tuple[int, int]:
+def fit(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """Scale a size (w, h) down to a longer side of at most ``longest`` pixels."""
     scale = min(1.0, longest / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _as_rgb(image: Image.Image, longest: int) -> NDArray[np.uint8]:
+def shrunk(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Scale a picture (h, w, 3) down to ``size`` (w, h).
+
+    Pixels are averaged by fours as long as that leaves enough. Of what is then less than twice as large, interpolation
+    skips no pixel: it takes an eighth of the time of an average of all, weighted by their parts.
+    """
+    while rgb.shape[1] >= 2 * size[0] and rgb.shape[0] >= 2 * size[1]:
+        half = rgb.shape[1] // 2, rgb.shape[0] // 2
+        rgb = np.asarray(cv2.resize(rgb, half, interpolation=cv2.INTER_AREA), np.uint8)
+    if rgb.shape[1::-1] == size:
+        return rgb
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _as_rgb(image: Image.Image, enough: int) -> NDArray[np.uint8]:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        factor = max(1, max(image.size) // longest)
+        factor = max(1, max(image.size) // enough)
         image = Image.fromarray(_stretched(np.asarray(image)[::factor, ::factor]))
-    factor = max(image.size) // longest
+    factor = max(image.size) // enough
     if factor > 1:
         image = image.reduce(factor)
     if image.mode != "RGB":
         image = image.convert("RGB")
-    if max(image.size) > longest:
-        image = image.resize(_fit(image.size, longest), Image.Resampling.BOX)
     return np.asarray(image)
 
 

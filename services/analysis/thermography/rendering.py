@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from contracts.reports import Severity
+from services.analysis.thermography.pictures import fit, shrunk
 
 Rgb = NDArray[np.uint8]
 
@@ -77,8 +78,13 @@ def draw_sheet(sheet: Sheet) -> bytes:
     strips = [_header(sheet)]
     for panel in sheet.panels:
         strips += _panel(panel)
-    strips.append(_foot(sheet.notes))
-    return encode_jpeg(np.vstack(strips).astype(np.uint8), MOST_BYTES)
+    strips += _foot(sheet.notes)
+    image = Image.new("RGB", (WIDTH_PX, sum(strip.height for strip in strips)))
+    top = 0
+    for strip in strips:
+        image.paste(strip, (0, top))
+        top += strip.height
+    return encode_jpeg(image, MOST_BYTES)
 
 
 def draw_thumbnail(panel: Panel) -> bytes:
@@ -86,28 +92,26 @@ def draw_thumbnail(panel: Panel) -> bytes:
 
     ``panel`` has at least one photo.
     """
-    photo = _with_marks(panel.thermal, panel.marks) if panel.thermal is not None else panel.colour
+    photo = panel.colour if panel.thermal is None else np.asarray(_with_marks(panel.thermal, panel.marks))
     if photo is None:
         raise ValueError("A thumbnail needs a photo")
     height, width = photo.shape[:2]
-    scale = min(1.0, _THUMBNAIL_PX / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return encode_jpeg(_resized(photo, size), MOST_BYTES // 8)
+    thumbnail = Image.fromarray(_resized(photo, fit((width, height), _THUMBNAIL_PX)))
+    return encode_jpeg(thumbnail, MOST_BYTES // 8)
 
 
-def encode_jpeg(rgb: Rgb, most_bytes: int) -> bytes:
+def encode_jpeg(image: Image.Image, most_bytes: int) -> bytes:
     """Encode with the best quality that fits; smaller where even the least quality does not."""
     while True:
         for quality in _QUALITIES:
             buffer = io.BytesIO()
-            Image.fromarray(rgb).save(buffer, "JPEG", quality=quality, optimize=quality != _QUALITIES[0])
+            image.save(buffer, "JPEG", quality=quality, optimize=quality != _QUALITIES[0])
             if buffer.tell() <= most_bytes:
                 return buffer.getvalue()
-        height, width = rgb.shape[:2]
-        rgb = _resized(rgb, (max(1, width * 3 // 4), max(1, height * 3 // 4)))
+        image = image.resize((max(1, image.width * 3 // 4), max(1, image.height * 3 // 4)))
 
 
-def _header(sheet: Sheet) -> Rgb:
+def _header(sheet: Sheet) -> Image.Image:
     lines = _wrapped(sheet.subtitle, 32, WIDTH_PX - 2 * _MARGIN)
     height = 96 + 42 * len(lines)
     image = Image.new("RGB", (WIDTH_PX, height), _BAND[sheet.severity])
@@ -115,10 +119,10 @@ def _header(sheet: Sheet) -> Rgb:
     draw.text((_MARGIN, 18), sheet.title, font=_font(56), fill="white")
     for i, line in enumerate(lines):
         draw.text((_MARGIN, 88 + 42 * i), line, font=_font(32), fill="white")
-    return np.asarray(image)
+    return image
 
 
-def _panel(panel: Panel) -> list[Rgb]:
+def _panel(panel: Panel) -> list[Image.Image]:
     """The photos side by side, then the legend."""
     photos = [photo for photo in (panel.colour, panel.thermal) if photo is not None]
     strips = [_text_strip(panel.caption, 32, _INK)] if panel.caption else []
@@ -126,13 +130,14 @@ def _panel(panel: Panel) -> list[Rgb]:
     # One height for both, so that the same things stand beside each other.
     height = min(_TALLEST_PANEL, int(room / sum(photo.shape[1] / photo.shape[0] for photo in photos)))
     cells = [_resized(photo, (max(1, round(photo.shape[1] * height / photo.shape[0])), height)) for photo in photos]
+    images = [Image.fromarray(cell) for cell in cells]
     if panel.thermal is not None:
-        cells[-1] = _with_marks(cells[-1], panel.marks)
-    canvas = np.full((height + 2 * _GAP, WIDTH_PX, 3), _PAPER, np.uint8)
-    x = (WIDTH_PX - sum(cell.shape[1] for cell in cells) - _GAP * (len(cells) - 1)) // 2
-    for cell in cells:
-        canvas[_GAP : _GAP + height, x : x + cell.shape[1]] = cell
-        x += cell.shape[1] + _GAP
+        images[-1] = _with_marks(cells[-1], panel.marks)
+    canvas = Image.new("RGB", (WIDTH_PX, height + 2 * _GAP), _PAPER)
+    x = (WIDTH_PX - sum(image.width for image in images) - _GAP * (len(images) - 1)) // 2
+    for image in images:
+        canvas.paste(image, (x, _GAP))
+        x += image.width + _GAP
     strips.append(canvas)
     strips += [_legend_row(mark) for mark in panel.marks]
     return strips
@@ -140,11 +145,12 @@ def _panel(panel: Panel) -> list[Rgb]:
 
 def _resized(photo: Rgb, size: tuple[int, int]) -> Rgb:
     """Scale to ``size`` (w, h)."""
-    smooth = cv2.INTER_AREA if size[1] < photo.shape[0] else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(photo, size, interpolation=smooth), np.uint8)
+    if size[1] < photo.shape[0]:
+        return shrunk(photo, size)
+    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def _with_marks(photo: Rgb, marks: Sequence[Mark]) -> Rgb:
+def _with_marks(photo: Rgb, marks: Sequence[Mark]) -> Image.Image:
     """Outline the leaks. White on black is seen on every palette; the number stands at the outline's top."""
     photo = photo.copy()
     height, width = photo.shape[:2]
@@ -160,7 +166,7 @@ def _with_marks(photo: Rgb, marks: Sequence[Mark]) -> Rgb:
         place = _free_place(outline, taken, (width, height))
         taken.append(place)
         _disc(draw, place, mark.number)
-    return np.asarray(image)
+    return image
 
 
 def _free_place(
@@ -169,14 +175,9 @@ def _free_place(
     """Where a number fits: on or above the outline's top, inside the photo, clear of other numbers where possible."""
     radius = 26
     lift = radius + 4 if np.ptp(outline, axis=0).max() < 300 else 0  # a number must not cover a small leak
-    order = np.argsort(outline[:, 1], kind="stable")
-    places = [
-        (
-            float(np.clip(outline[i, 0], radius, max(size[0] - radius, radius))),
-            float(np.clip(outline[i, 1] - lift, radius, max(size[1] - radius, radius))),
-        )
-        for i in order
-    ]
+    from_the_top = outline[np.argsort(outline[:, 1], kind="stable")] - (0, lift)
+    most = np.maximum(np.subtract(size, radius), radius)
+    places: list[tuple[float, float]] = [(x, y) for x, y in np.clip(from_the_top, radius, most).tolist()]
     for x, y in places:
         if all((x - a) ** 2 + (y - b) ** 2 > (2 * radius) ** 2 for a, b in taken):
             return x, y
@@ -190,28 +191,27 @@ def _disc(draw: ImageDraw.ImageDraw, centre: tuple[float, float], number: int) -
     draw.text((x, y), str(number), font=_font(32), fill="white", anchor="mm")
 
 
-def _legend_row(mark: Mark) -> Rgb:
+def _legend_row(mark: Mark) -> Image.Image:
     image = Image.new("RGB", (WIDTH_PX, 88), _PAPER)
     draw = ImageDraw.Draw(image)
     _disc(draw, (_MARGIN + 26, 44), mark.number)
     draw.text((_MARGIN + 70, 8), mark.title, font=_font(34), fill=_INK)
     draw.text((_MARGIN + 70, 48), mark.detail, font=_font(28), fill=_GREY)
-    return np.asarray(image)
+    return image
 
 
-def _foot(notes: Sequence[str]) -> Rgb:
-    strips = [_text_strip(note, 26, _GREY) for note in notes]
-    return np.vstack([*strips, np.full((_GAP, WIDTH_PX, 3), _PAPER, np.uint8)])
+def _foot(notes: Sequence[str]) -> list[Image.Image]:
+    return [*(_text_strip(note, 26, _GREY) for note in notes), Image.new("RGB", (WIDTH_PX, _GAP), _PAPER)]
 
 
-def _text_strip(text: str, size: int, colour: tuple[int, int, int]) -> Rgb:
+def _text_strip(text: str, size: int, colour: tuple[int, int, int]) -> Image.Image:
     lines = _wrapped(text, size, WIDTH_PX - 2 * _MARGIN)
     step = round(size * 1.3)
     image = Image.new("RGB", (WIDTH_PX, step * len(lines) + 8), _PAPER)
     draw = ImageDraw.Draw(image)
     for i, line in enumerate(lines):
         draw.text((_MARGIN, 4 + step * i), line, font=_font(size), fill=colour)
-    return np.asarray(image)
+    return image
 
 
 def _wrapped(text: str, size: int, width: int) -> list[str]:

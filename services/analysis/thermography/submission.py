@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain
 
 from contracts.events import PhotoKind
 from contracts.reports import Report, Severity
 from services.analysis.analyser import Analysis, AnalysisRequest, PhotoFile, UnusablePhotosError
 from services.analysis.thermography.conditions import Conditions
 from services.analysis.thermography.observation import assess
-from services.analysis.thermography.pictures import UnreadablePhotoError, open_picture
+from services.analysis.thermography.pictures import UnreadablePhotoError
 from services.analysis.thermography.rendering import Mark, Panel, Rgb, Sheet, draw_sheet, draw_thumbnail
 from services.analysis.thermography.report import (
     KIND_WORDS,
@@ -19,12 +20,13 @@ from services.analysis.thermography.report import (
     unknown_report,
     write_report,
 )
-from services.analysis.thermography.thermogram import Thermogram, looks_thermal, read_thermogram
+from services.analysis.thermography.thermogram import Photograph, Thermogram, looks_thermal, read_thermogram
 
 # looks_thermal() from which on a photo counts as a thermal one; a name that says so needs less.
 _LOOKS_THERMAL = 0.5
 _NAMED_THERMAL = 0.2
-_SHOWN_PX = 1056  # longer side of a photo on the report image at most
+# Longer side of a photo on the report image at most: of one that stands there alone, and of one beside another.
+_ALONE_PX, _BESIDE_PX = 1032, 720
 _MOST_OBSERVATIONS = 12  # that are analysed: bounds time and memory
 _MOST_PANELS = 4  # that are drawn
 
@@ -35,6 +37,15 @@ _TITLES = {
     Severity.NONE: "No heat leak found",
     Severity.UNKNOWN: "These photos cannot tell",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A photo that may be the thermal one of its observation."""
+
+    file: PhotoFile
+    photograph: Photograph
+    likely: float  # as :func:`looks_thermal` says
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,50 +115,55 @@ def _read_observation(
     number: int, photos: Sequence[PhotoFile], conditions: Conditions, seen: set[bytes], faults: list[str]
 ) -> _Observation | None:
     """Find the thermal photo among an observation's photos, by content where the name is wrong, and read both."""
-    readable: list[tuple[float, PhotoFile, bytes]] = []
-    for photo in photos:
-        data = photo.path.read_bytes()
-        if readable and readable[0][0] >= _LOOKS_THERMAL:
-            readable.append((0.0, photo, data))  # the thermal one is found: no need to look closer at the rest
-            continue
-        try:
-            readable.append((looks_thermal(data), photo, data))
-        except UnreadablePhotoError as error:
-            faults.append(f"{photo.name}: {error}")
-    thermal = _thermal_among(readable)
-    thermogram, shown = None, None
+    enough = _ALONE_PX if len(photos) == 1 else _BESIDE_PX
+    looked_at: list[_Candidate] = []
+    remaining = iter(photos)
+    for photo in remaining:
+        photograph = _opened(photo, enough, faults)
+        if photograph is not None:
+            looked_at.append(_Candidate(photo, photograph, looks_thermal(photograph)))
+            if looked_at[0].likely >= _LOOKS_THERMAL:
+                break  # the thermal one is found: no need to look closer at the rest
+    thermal = _thermal_among(looked_at)
+    thermogram = None
     if thermal is not None:
-        _, photo, data = thermal
-        digest = sha256(data).digest()
+        digest = sha256(thermal.photograph.data).digest()
         if digest in seen:
-            faults.append(f"{photo.name} is the same photo as another one and was counted once.")
+            faults.append(f"{thermal.file.name} is the same photo as another one and was counted once.")
             return None
         seen.add(digest)
-        thermogram = read_thermogram(data, inside_c=conditions.inside, outside_c=conditions.outside)
-        shown = open_picture(data, longest=_SHOWN_PX).rgb
-        if photo.kind is not PhotoKind.THERMAL:
-            faults.append(f"{photo.name} was used as the thermal photo: it looks like one.")
-    colour = None
-    for candidate in readable:
-        if candidate is thermal or colour is not None:
-            continue
-        _, photo, data = candidate
-        try:
-            colour = open_picture(data, longest=_SHOWN_PX).rgb
-        except UnreadablePhotoError as error:
-            faults.append(f"{photo.name}: {error}")
-    if shown is None and colour is None:
+        thermogram = read_thermogram(thermal.photograph, inside_c=conditions.inside, outside_c=conditions.outside)
+        if thermal.file.kind is not PhotoKind.THERMAL:
+            faults.append(f"{thermal.file.name} was used as the thermal photo: it looks like one.")
+    others = (candidate.photograph for candidate in looked_at if candidate is not thermal)
+    rest = (_opened(photo, enough, faults) for photo in remaining)
+    colour = next((photograph for photograph in chain(others, rest) if photograph is not None), None)
+    if thermal is None and colour is None:
         return None
-    return _Observation(number, thermogram, shown, colour)
+    return _Observation(
+        number,
+        thermogram,
+        None if thermal is None else thermal.photograph.picture.rgb,
+        None if colour is None else colour.picture.rgb,
+    )
 
 
-def _thermal_among(readable: Sequence[tuple[float, PhotoFile, bytes]]) -> tuple[float, PhotoFile, bytes] | None:
+def _opened(photo: PhotoFile, enough: int, faults: list[str]) -> Photograph | None:
+    """Open a photo; one that is unreadable adds a sentence to ``faults``."""
+    try:
+        return Photograph(photo.path.read_bytes(), enough=enough)
+    except UnreadablePhotoError as error:
+        faults.append(f"{photo.name}: {error}")
+        return None
+
+
+def _thermal_among(candidates: Sequence[_Candidate]) -> _Candidate | None:
     """The photo that is the thermal one, if any: the likeliest by content, else one that its name and content allow."""
-    best = max(readable, key=lambda item: item[0], default=None)
+    best = max(candidates, key=lambda candidate: candidate.likely, default=None)
     if best is None:
         return None
-    named = best[1].kind is PhotoKind.THERMAL
-    return best if best[0] >= (_NAMED_THERMAL if named else _LOOKS_THERMAL) else None
+    named = best.file.kind is PhotoKind.THERMAL
+    return best if best.likely >= (_NAMED_THERMAL if named else _LOOKS_THERMAL) else None
 
 
 def _no_thermal_reason(request: AnalysisRequest) -> str:

@@ -6,6 +6,7 @@ is noted in the file or printed on it; one without a scale, of which only the or
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from services.analysis.thermography import overlays, palettes
 from services.analysis.thermography.camera_notes import noted_range
-from services.analysis.thermography.pictures import Picture, open_picture
+from services.analysis.thermography.pictures import fit, open_picture, shrunk
 from services.analysis.thermography.printed import read_printed_range
 from services.analysis.thermography.radiometric import DamagedCalibrationError, read_radiometric
 
@@ -82,11 +83,49 @@ class _Layout:
     area: overlays.Box
     palette: int  # index into palettes.known()
     bar: overlays.ColourBar | None
-    scale: float  # pixels of the picture per pixel of the reduced one
+
+
+class Photograph:
+    """A photo that may be a thermal one, decoded once for all that is asked of it.
+
+    Raises :class:`~services.analysis.thermography.pictures.UnreadablePhotoError`.
+    """
+
+    def __init__(self, data: bytes, *, enough: int = WORKING_SIDE_PX) -> None:
+        """``enough``: pixels of the longer side that are of use, at least those of a thermogram."""
+        self.data = data
+        self.picture = open_picture(data, enough=enough)
+
+    @cached_property
+    def radiometric(self) -> NDArray[np.float32] | None:
+        """°C per sensor pixel (h, w) as the sensor holds it; None when the file carries no such data.
+
+        Raises :class:`~services.analysis.thermography.radiometric.DamagedCalibrationError`.
+        """
+        return read_radiometric(self.data)
+
+    @cached_property
+    def reduced(self) -> NDArray[np.uint8]:
+        """The picture (h, w, 3) on which the layout is found."""
+        return self._at_most(LAYOUT_SIDE_PX)
+
+    @cached_property
+    def working(self) -> NDArray[np.uint8]:
+        """The picture (h, w, 3) whose colours are turned into temperatures."""
+        return self._at_most(WORKING_SIDE_PX)
+
+    @cached_property
+    def layout(self) -> _Layout:
+        """Where the thermal area is, its palette and a colour bar."""
+        return _layout(self.reduced)
+
+    def _at_most(self, longest: int) -> NDArray[np.uint8]:
+        rgb = self.picture.rgb
+        return shrunk(rgb, fit((rgb.shape[1], rgb.shape[0]), longest))
 
 
 def read_thermogram(
-    data: bytes,
+    photo: Photograph,
     *,
     inside_c: float | None,
     outside_c: float | None,
@@ -96,40 +135,33 @@ def read_thermogram(
 
     ``inside_c`` and ``outside_c`` are °C as typed by the homeowner, None where absent; ``printed_range`` is the scale
     in °C (cold end, hot end) where the caller knows it.
-
-    Raises :class:`~services.analysis.thermography.pictures.UnreadablePhotoError`.
     """
-    picture = open_picture(data, longest=WORKING_SIDE_PX)
-    reasons = list(picture.notes)
+    reasons = list(photo.picture.notes)
     try:
-        celsius = read_radiometric(data)
+        celsius = photo.radiometric
     except DamagedCalibrationError as damage:
         reasons.append(f"{damage} They were estimated from the picture's colours instead.")
         celsius = None
     if celsius is not None:
-        return _radiometric(celsius, picture, reasons)
+        return _radiometric(celsius, photo, reasons)
     scale = ScaleSource.NONE, (0.0, 1.0)
     if printed_range is not None:
         scale = ScaleSource.PRINTED, printed_range
-    elif (noted := noted_range(data)) is not None:
+    elif (noted := noted_range(photo.data)) is not None:
         scale = ScaleSource.METADATA, noted
-    return _false_colour(picture, reasons, scale, inside_c, outside_c)
+    return _false_colour(photo, reasons, scale, inside_c, outside_c)
 
 
-def looks_thermal(data: bytes) -> float:
-    """Say how much a photo looks like a thermal one, 0..1; what is above 0.5 more likely is one than not.
-
-    Raises :class:`~services.analysis.thermography.pictures.UnreadablePhotoError`.
-    """
-    picture = open_picture(data, longest=LAYOUT_SIDE_PX)
+def looks_thermal(photo: Photograph) -> float:
+    """Say how much a photo looks like a thermal one, 0..1; what is above 0.5 more likely is one than not."""
     try:
-        if read_radiometric(data) is not None:
+        if photo.radiometric is not None:
             return 1.0
     except DamagedCalibrationError:
         return 1.0
-    layout = _layout(picture.rgb)
-    x0, y0, x1, y1 = _enlarged(layout.area, layout.scale)
-    area = picture.rgb[y0:y1, x0:x1]
+    layout = photo.layout
+    x0, y0, x1, y1 = layout.area
+    area = photo.reduced[y0:y1, x0:x1]
     explained = palettes.explained_share(area, layout.palette)
     colour = float(overlays.coloured(area).mean())
     if layout.palette in palettes.grey():
@@ -163,16 +195,17 @@ def estimate_noise(field: NDArray[np.float32]) -> float:
     return float(np.median(np.abs(response)) / (6 * 0.6745))
 
 
-def _radiometric(celsius: NDArray[np.float32], picture: Picture, reasons: list[str]) -> Thermogram:
-    celsius = _turned_like(celsius, picture.rgb)
+def _radiometric(celsius: NDArray[np.float32], photo: Photograph, reasons: list[str]) -> Thermogram:
+    celsius = _turned_like(celsius, photo.reduced)
+    size = photo.picture.size
     longer = max(celsius.shape)
     if longer > WORKING_SIDE_PX:
-        size = (round(celsius.shape[1] * WORKING_SIDE_PX / longer), round(celsius.shape[0] * WORKING_SIDE_PX / longer))
-        celsius = cv2.resize(celsius, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        fitting = fit((celsius.shape[1], celsius.shape[0]), WORKING_SIDE_PX)
+        celsius = cv2.resize(celsius, fitting, interpolation=cv2.INTER_AREA).astype(np.float32)
     nothing = np.zeros(celsius.shape, np.bool_)
     return Thermogram(
         celsius, ~nothing, nothing, nothing, ScaleSource.RADIOMETRIC, None, 1.0, False,
-        estimate_noise(celsius), (0, 0, *picture.size), picture.size, tuple(reasons),
+        estimate_noise(celsius), (0, 0, *size), size, tuple(reasons),
     )  # fmt: skip
 
 
@@ -182,17 +215,17 @@ def _turned_like(celsius: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArra
     Cameras store the sensor's view as the sensor sits, and the picture as it was held. The file does not say how they
     relate in a way that cameras agree on, so the two are compared.
     """
-    layout = _layout(rgb)
+    _, palette = _area_and_palette(rgb)
     thumbnail = np.asarray(cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA), np.uint8)
-    drawn, _ = palettes.places(thumbnail, layout.palette)
+    drawn, _ = palettes.places(thumbnail, palette)
+    sensed = np.asarray(cv2.resize(celsius, (64, 64), interpolation=cv2.INTER_AREA), np.float32)
     likeness = []
     for quarters in range(4):
-        turned = np.ascontiguousarray(np.rot90(celsius, quarters))
-        seen = cv2.resize(turned, (64, 64), interpolation=cv2.INTER_AREA).ravel()
+        seen = np.rot90(sensed, quarters).ravel()
         both = seen.std() > 0 and drawn.std() > 0
         alike = float(np.corrcoef(seen, drawn.ravel())[0, 1]) if both else 0.0
         # Grey may be drawn either way round: dark where it is warm is as good a likeness.
-        likeness.append(abs(alike) if layout.palette in palettes.grey() else alike)
+        likeness.append(abs(alike) if palette in palettes.grey() else alike)
     same_way = (celsius.shape[0] > celsius.shape[1]) == (rgb.shape[0] > rgb.shape[1])
     straight, across = (0, 2), (1, 3)
     candidates = straight if same_way else across
@@ -203,20 +236,21 @@ def _turned_like(celsius: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArra
 
 
 def _false_colour(
-    picture: Picture,
+    photo: Photograph,
     reasons: list[str],
     scale: tuple[ScaleSource, tuple[float, float]],
     inside_c: float | None,
     outside_c: float | None,
 ) -> Thermogram:
-    layout = _layout(picture.rgb)
+    layout = photo.layout
     palette, sure = _with_polarity(layout)
-    x0, y0, x1, y1 = _enlarged(layout.area, layout.scale)
-    rgb = np.ascontiguousarray(picture.rgb[y0:y1, x0:x1])
+    enlarged = max(photo.working.shape) / max(photo.reduced.shape)
+    x0, y0, x1, y1 = _enlarged(layout.area, enlarged)
+    rgb = np.ascontiguousarray(photo.working[y0:y1, x0:x1])
     place, gap = palettes.places(rgb, palette)
     visible = ~overlays.print_mask(rgb)
     if layout.bar is not None:
-        _strike_out(visible, layout.bar.box, layout.scale, (x0, y0))
+        _strike_out(visible, layout.bar.box, enlarged, (x0, y0))
     visible &= ~overlays.plain_corners(rgb)
     explained = float((gap[visible] < palettes.explained_within(palette)).mean()) if visible.any() else 0.0
     valid = visible & ~_foreign(gap, FOREIGN_GREY if palette in palettes.grey() else FOREIGN)
@@ -236,20 +270,20 @@ def _false_colour(
         reasons.append("Nothing in the grey thermal photo says whether bright means warm: we took it so.")
     source, (low, high) = scale
     if source is ScaleSource.NONE and not blended:
-        bar = None if layout.bar is None else _enlarged(layout.bar.box, layout.scale)
-        printed = read_printed_range(picture.rgb, bar, inside_c=inside_c, outside_c=outside_c)
+        bar = None if layout.bar is None else _enlarged(layout.bar.box, enlarged)
+        printed = read_printed_range(photo.working, bar, inside_c=inside_c, outside_c=outside_c)
         if printed is not None:
             source, (low, high) = ScaleSource.PRINTED, printed
     if source is ScaleSource.NONE and inside_c is not None and outside_c is not None and inside_c != outside_c:
         source = ScaleSource.TYPED
         reasons.append("The temperature scale of the photo was estimated from the temperatures that you typed.")
     temperature = (low + (high - low) * place).astype(np.float32)
-    full = picture.size[0] / picture.rgb.shape[1]
+    size = photo.picture.size
+    full = size[0] / photo.working.shape[1]
     window = (round(x0 * full), round(y0 * full), round(x1 * full), round(y1 * full))
     return Thermogram(
         temperature, valid, (place < CLIPPED) & valid, (place > 1 - CLIPPED) & valid, source,
-        palettes.known()[palette].name, explained, blended, estimate_noise(temperature), window, picture.size,
-        tuple(reasons),
+        palettes.known()[palette].name, explained, blended, estimate_noise(temperature), window, size, tuple(reasons),
     )  # fmt: skip
 
 
@@ -262,26 +296,25 @@ def _with_polarity(layout: _Layout) -> tuple[int, bool]:
     return layout.palette if layout.bar.hot_first else palettes.reversed_grey(layout.palette), True
 
 
-def _layout(rgb: NDArray[np.uint8]) -> _Layout:
+def _layout(small: NDArray[np.uint8]) -> _Layout:
     """Find the thermal area, its palette and a colour bar."""
-    scale = max(1.0, max(rgb.shape[:2]) / LAYOUT_SIDE_PX)
-    small = rgb
-    if scale > 1:
-        size = (round(rgb.shape[1] / scale), round(rgb.shape[0] / scale))
-        small = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+    area, palette = _area_and_palette(small)
+    place, gap = palettes.places(small, palette)
+    bar = overlays.colour_bar(place, gap, palettes.explained_within(palette))
+    if bar is not None and overlays.is_beside(bar.box, area, grey=palette in palettes.grey()):
+        area = overlays.area_beside(small, bar.box) or area
+    return _Layout(area, palette, bar)
+
+
+def _area_and_palette(small: NDArray[np.uint8]) -> tuple[overlays.Box, int]:
     area = overlays.thermal_area(small)
     x0, y0, x1, y1 = area
     # Print and bars outside the area help to name the palette, grey surroundings do not. The square root lets the
     # few pixels of rare colours, a colour bar's above all, speak as well as the many of a wall.
     telling = overlays.coloured(small)
     telling[y0:y1, x0:x1] = True
-    histogram = np.bincount(palettes.bins(small[telling]), minlength=32768)
-    palette = palettes.matches(np.sqrt(histogram))[0].index
-    place, gap = palettes.places(small, palette)
-    bar = overlays.colour_bar(place, gap, palettes.explained_within(palette))
-    if bar is not None and overlays.is_beside(bar.box, area, grey=palette in palettes.grey()):
-        area = overlays.area_beside(small, bar.box) or area
-    return _Layout(area, palette, bar, scale)
+    histogram = np.bincount(palettes.bins(small)[telling], minlength=32768)
+    return area, palettes.matches(np.sqrt(histogram))[0].index
 
 
 def _enlarged(box: overlays.Box, scale: float) -> overlays.Box:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from services.analysis.thermography import pictures
-from services.analysis.thermography.pictures import MAX_PIXELS, UnreadablePhotoError, open_picture, photo_format
+from services.analysis.thermography.pictures import MAX_PIXELS, UnreadablePhotoError, open_picture, photo_format, shrunk
 
 
 def scene(width: int = 160, height: int = 120) -> Image.Image:
@@ -56,7 +56,7 @@ def orientated(orientation: int) -> bytes:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_photo_taken_with_the_phone_turned_comes_out_upright(orientation):
-    picture = open_picture(orientated(orientation), longest=160)
+    picture = open_picture(orientated(orientation), enough=160)
     assert corners(picture.rgb) == UPRIGHT
     assert picture.size == (160, 120)
     assert picture.rgb.shape == (120, 160, 3)
@@ -75,7 +75,7 @@ def test_a_photo_taken_with_the_phone_turned_comes_out_upright(orientation):
     ],
 )
 def test_every_format_and_colour_mode_becomes_the_same_rgb(kind, mode):
-    picture = open_picture(saved(scene().convert(mode), kind), longest=160)
+    picture = open_picture(saved(scene().convert(mode), kind), enough=160)
     assert corners(picture.rgb) == UPRIGHT
     assert picture.rgb.dtype == np.uint8
 
@@ -83,53 +83,63 @@ def test_every_format_and_colour_mode_becomes_the_same_rgb(kind, mode):
 def test_a_heic_photo_is_read():
     buffer = io.BytesIO()
     pillow_heif.from_pillow(scene()).save(buffer, quality=90)
-    picture = open_picture(buffer.getvalue(), longest=160)
+    picture = open_picture(buffer.getvalue(), enough=160)
     assert photo_format(buffer.getvalue()) == "HEIF"
     assert corners(picture.rgb) == UPRIGHT
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_a_large_photo_is_made_smaller_and_keeps_its_own_size_in_mind(kind):
-    picture = open_picture(saved(scene(2000, 1500), kind), longest=640)
-    assert picture.rgb.shape == (480, 640, 3)
+    picture = open_picture(saved(scene(2000, 1500), kind), enough=640)
+    assert 640 <= picture.rgb.shape[1] < 2 * 640
+    assert picture.rgb.shape[0] == picture.rgb.shape[1] * 3 // 4
     assert picture.size == (2000, 1500)
     assert corners(picture.rgb) == UPRIGHT
 
 
+@pytest.mark.parametrize("size", [(480, 360), (641, 479), (1999, 1501), (2000, 1500), (2000, 10)])
+def test_a_picture_shrinks_to_the_size_asked_for_and_keeps_its_corners_and_its_brightness(size):
+    rgb = np.asarray(scene(2000, 1500))
+    small = shrunk(rgb, size)
+    assert small.shape == (size[1], size[0], 3)
+    assert abs(float(small.mean()) - float(rgb.mean())) < 1
+    assert corners(small) == UPRIGHT
+
+
 def test_a_small_photo_is_never_enlarged():
-    assert open_picture(saved(scene(), "PNG"), longest=640).rgb.shape == (120, 160, 3)
+    assert open_picture(saved(scene(), "PNG"), enough=640).rgb.shape == (120, 160, 3)
 
 
 def test_sixteen_bit_grey_is_stretched_between_its_extremes():
     values = np.linspace(29_000, 30_000, 100 * 200).reshape(100, 200).astype(np.uint16)
-    rgb = open_picture(saved(Image.fromarray(values), "PNG"), longest=200).rgb
+    rgb = open_picture(saved(Image.fromarray(values), "PNG"), enough=200).rgb
     assert rgb[0, 0].tolist() == [0, 0, 0]
     assert rgb[-1, -1].tolist() == [255, 255, 255]
     assert abs(int(rgb[50, 100, 0]) - 128) <= 2
 
 
 def test_sixteen_bit_grey_of_one_value_is_black():
-    rgb = open_picture(saved(Image.fromarray(np.full((64, 64), 30_000, np.uint16)), "PNG"), longest=64).rgb
+    rgb = open_picture(saved(Image.fromarray(np.full((64, 64), 30_000, np.uint16)), "PNG"), enough=64).rgb
     assert not rgb.any()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_an_animation_gives_its_first_frame_and_says_so(kind):
     data = saved(scene(), kind, save_all=True, append_images=[Image.new("RGB", (160, 120), "grey")], duration=100)
-    picture = open_picture(data, longest=160)
+    picture = open_picture(data, enough=160)
     assert corners(picture.rgb) == UPRIGHT
     assert "first frame" in picture.notes[0]
 
 
 def test_an_empty_file_is_named_as_such():
     with pytest.raises(UnreadablePhotoError, match="empty"):
-        open_picture(b"", longest=640)
+        open_picture(b"", enough=640)
 
 
 @pytest.mark.parametrize("data", [b"GIF89a" + bytes(50), b"%PDF-1.7", b"{}", bytes(4000)])
 def test_a_file_that_is_no_photo_says_what_to_send(data):
     with pytest.raises(UnreadablePhotoError, match="JPEG, PNG, WebP or HEIC"):
-        open_picture(data, longest=640)
+        open_picture(data, enough=640)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
@@ -137,13 +147,13 @@ def test_a_truncated_photo_ends_in_a_clear_sentence(kind):
     noise = Image.fromarray(np.random.default_rng(1).integers(0, 255, (200, 200, 3), dtype=np.uint8))
     data = saved(noise, kind)
     with pytest.raises(UnreadablePhotoError, match=r"(cut off|damaged).*\."):
-        open_picture(data[: len(data) // 2], longest=640)
+        open_picture(data[: len(data) // 2], enough=640)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_a_photo_of_one_pixel_is_refused(kind):
     with pytest.raises(UnreadablePhotoError, match=r"too small \(1 × 1 pixels\)"):
-        open_picture(saved(Image.new("RGB", (1, 1)), kind), longest=640)
+        open_picture(saved(Image.new("RGB", (1, 1)), kind), enough=640)
 
 
 def png_claiming(width: int, height: int) -> bytes:
@@ -166,7 +176,7 @@ def test_a_decompression_bomb_is_refused_by_its_header_before_any_decoder_sees_i
 
     monkeypatch.setattr(pictures.Image, "open", never)
     with pytest.raises(UnreadablePhotoError, match=r"too large \(30000 × 30000 pixels"):
-        open_picture(bomb, longest=640)
+        open_picture(bomb, enough=640)
 
 
 def test_a_webp_bomb_is_refused_before_its_pixels_are_decoded(monkeypatch):
@@ -174,14 +184,14 @@ def test_a_webp_bomb_is_refused_before_its_pixels_are_decoded(monkeypatch):
     assert MAX_PIXELS["WEBP"] < 16_000 * 1100
     monkeypatch.setattr(pictures.Image.Image, "load", lambda _self: pytest.fail("the pixels were decoded"))
     with pytest.raises(UnreadablePhotoError, match="too large"):
-        open_picture(data, longest=640)
+        open_picture(data, enough=640)
 
 
 def test_a_damaged_exif_block_costs_the_orientation_and_not_the_photo():
     data = bytearray(orientated(1))
     at = data.index(b"Exif\0\0") + 6
     data[at + 4 : at + 8] = b"\xff\xff\xff\x7f"
-    assert corners(open_picture(bytes(data), longest=160).rgb) == UPRIGHT
+    assert corners(open_picture(bytes(data), enough=160).rgb) == UPRIGHT
 
 
 SAMPLES = [saved(scene(), "JPEG"), saved(scene(), "PNG"), saved(scene(), "WEBP"), orientated(6)]
@@ -196,10 +206,10 @@ def test_damage_anywhere_gives_a_picture_or_a_sentence_and_nothing_else(data):
     sample = sample[: data.draw(st.integers(0, len(sample)))]
     told, shape = "", (0, 0)
     try:
-        shape = open_picture(bytes(sample), longest=64).rgb.shape
+        shape = open_picture(bytes(sample), enough=64).rgb.shape
     except UnreadablePhotoError as refusal:
         told = str(refusal)
-    assert told.endswith(".") or (len(shape) == 3 and 0 < max(shape[:2]) <= 64)
+    assert told.endswith(".") or (len(shape) == 3 and 0 < max(shape[:2]) < 2 * 64)
 
 
 @given(st.binary(max_size=300))

@@ -74,7 +74,7 @@ def test_an_extremely_wide_photo_is_drawn() -> None:
 
 
 def test_what_no_quality_can_shrink_becomes_smaller() -> None:
-    data = encode_jpeg(photo(400, 400, noisy=True), 8_000)
+    data = encode_jpeg(Image.fromarray(photo(400, 400, noisy=True)), 8_000)
     assert len(data) <= 8_000
     assert opened(data).width < 400
 
