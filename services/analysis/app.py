@@ -19,6 +19,7 @@ from services.analysis.submissions import Submissions
 from services.chassis.background import background
 from services.chassis.health import Checks, health_router
 from services.chassis.messaging.broker import Broker, measure_dead_letters
+from services.chassis.messaging.connecting import connected
 from services.chassis.metrics import Metrics
 from services.chassis.problems import install_problems
 from services.chassis.requests import NO_TELEMETRY, RequestScope
@@ -55,17 +56,18 @@ def create_app(settings: AnalysisSettings, metrics: Metrics, make_broker: Callab
         async with AsyncExitStack() as stack:
             broker = make_broker()
             stack.push_async_callback(broker.close)
-            await broker.start()
             http = await stack.enter_async_context(aiohttp.ClientSession())
             analyser, concurrency = make_analyser(settings)
             stack.push_async_callback(analyser.close)
             photos = PhotoExchange(http, settings.tasks_url, settings.service_token.get_secret_value())
             await analyser.start()
             submissions = Submissions(broker, photos, analyser)
-            await broker.subscribe(
-                ANALYSIS_SUBMISSIONS, submissions.handlers(), concurrency=concurrency, on_dead=submissions.give_up
+            handlers, give_up = submissions.handlers(), submissions.give_up
+            subscribe = partial(
+                broker.subscribe, ANALYSIS_SUBMISSIONS, handlers, concurrency=concurrency, on_dead=give_up
             )
             stack.push_async_callback(broker.drain, DRAIN_SECONDS)
+            await stack.enter_async_context(connected(broker, subscribe))
             measure = partial(measure_dead_letters, broker, (ANALYSIS_SUBMISSIONS,), metrics)
             await stack.enter_async_context(background(measure))
 

@@ -22,6 +22,7 @@ from services.chassis.documents import CachedDocument
 from services.chassis.health import Checks, health_router
 from services.chassis.identity import AccessTokens, Bearers, GoogleTokens
 from services.chassis.messaging.broker import Broker
+from services.chassis.messaging.connecting import connected
 from services.chassis.metrics import Metrics
 from services.chassis.migrations import migrate
 from services.chassis.outbox import Outbox, Relay
@@ -44,6 +45,10 @@ class State(TypedDict):
     checks: Checks
 
 
+async def _nothing_to_hear() -> None:
+    """Auth publishes only."""
+
+
 def create_app(settings: AuthSettings, metrics: Metrics, make_broker: Callable[[], Broker]) -> FastAPI:
     """The auth service as an ASGI app."""
 
@@ -56,11 +61,11 @@ def create_app(settings: AuthSettings, metrics: Metrics, make_broker: Callable[[
             await migrate(database, SERVICE, MIGRATIONS)
             broker = make_broker()
             stack.push_async_callback(broker.close)
-            await broker.start()
             http = await stack.enter_async_context(aiohttp.ClientSession())
             waiting = Outbox(outbox)
             relay = Relay(database, waiting, broker, metrics, SERVICE)
             await stack.enter_async_context(background(relay.run, relay.measure_forever))
+            await stack.enter_async_context(connected(broker, _nothing_to_hear))
             signer = Signer(decode_seeds(settings.access_token_keys.get_secret_value()), settings.access_token_seconds)
             google = GoogleTokens(CachedDocument(settings.google_certs_url, http), settings.google_client_ids)
             service_token = settings.service_token.get_secret_value()

@@ -18,6 +18,7 @@ from services.chassis.documents import CachedDocument
 from services.chassis.health import Checks, health_router
 from services.chassis.identity import AccessTokens, Bearers, GoogleTokens
 from services.chassis.messaging.broker import Broker, measure_dead_letters
+from services.chassis.messaging.connecting import connected
 from services.chassis.metrics import Metrics
 from services.chassis.migrations import migrate
 from services.chassis.outbox import Outbox, Relay
@@ -76,7 +77,6 @@ def create_app(
             await photos.start()
             broker = make_broker()
             stack.push_async_callback(broker.close)
-            await broker.start()
             http = await stack.enter_async_context(aiohttp.ClientSession())
             waiting = Outbox(outbox)
             service_token = settings.service_token.get_secret_value()
@@ -89,10 +89,14 @@ def create_app(
             queues = (TASKS_RESULTS, TASKS_PROFILES, TASKS_ACCOUNTS)
             measure = partial(measure_dead_letters, broker, queues, metrics)
             await stack.enter_async_context(background(relay.run, relay.measure_forever, sweeper.run, measure))
-            await broker.subscribe(TASKS_RESULTS, result_handlers(store, metrics), concurrency=CONCURRENCY)
-            await broker.subscribe(TASKS_PROFILES, profile_handlers(store), concurrency=CONCURRENCY)
-            await broker.subscribe(TASKS_ACCOUNTS, account_handlers(erasures, signed_out), concurrency=CONCURRENCY)
+
+            async def subscribe() -> None:
+                await broker.subscribe(TASKS_RESULTS, result_handlers(store, metrics), concurrency=CONCURRENCY)
+                await broker.subscribe(TASKS_PROFILES, profile_handlers(store), concurrency=CONCURRENCY)
+                await broker.subscribe(TASKS_ACCOUNTS, account_handlers(erasures, signed_out), concurrency=CONCURRENCY)
+
             stack.push_async_callback(broker.drain, DRAIN_SECONDS)
+            await stack.enter_async_context(connected(broker, subscribe))
             jwks = CachedDocument(f"{settings.auth_url}/.well-known/jwks.json", http)
             google = GoogleTokens(CachedDocument(settings.google_certs_url, http), settings.google_client_ids)
             shown = ShownPhotos(photos, settings.max_photo_bytes)

@@ -14,8 +14,10 @@ import sqlalchemy as sa
 from services.auth.models import sign_outs, users
 from services.auth.store import UserStore
 from services.chassis.identity import ACCESS_AUDIENCE, ACCESS_ISSUER
+from services.chassis.messaging import connecting
 from services.chassis.outbox import Outbox
 from services.chassis.signouts import SignOuts
+from tests.brokers import RecordingBroker
 from tests.integration.services.auth.conftest import SEEDS, SERVICE_TOKEN, Auth
 from tests.tokens import SUBJECT, AccessIssuer, GoogleIssuer
 
@@ -388,6 +390,21 @@ async def test_a_profile_is_stored_with_its_event_or_not_at_all(auth: Auth) -> N
         await store.change_profile(auth.email, {"zipCode": "1"})
     assert await auth.row() == before
     assert before is not None
+
+
+async def test_started_while_the_broker_is_away_it_serves_all_the_same(
+    start_auth: StartAuth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connecting, "PATIENCE_SECONDS", 0.05)
+    there = asyncio.Event()
+
+    async def start(_: RecordingBroker) -> None:
+        await there.wait()
+
+    monkeypatch.setattr(RecordingBroker, "start", start)
+    async with start_auth() as late:
+        token = await late.login()
+        assert (await late.post("/update_profile", {"userID": late.email, "zip": "15213"}, token))[0] == 200
 
 
 async def test_while_the_broker_is_away_profiles_are_stored_and_announced_later(
