@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import pillow_heif
 from numpy.typing import NDArray
@@ -159,20 +158,6 @@ def fit(size: tuple[int, int], longest: int) -> tuple[int, int]:
     """Scale a size (w, h) down to a longer side of at most ``longest`` pixels."""
     scale = min(1.0, longest / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def shrunk(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Scale a picture (h, w, 3) down to ``size`` (w, h).
-
-    Pixels are averaged by fours as long as that leaves enough. Of what is then less than twice as large, interpolation
-    skips no pixel: it takes an eighth of the time of an average of all, weighted by their parts.
-    """
-    while rgb.shape[1] >= 2 * size[0] and rgb.shape[0] >= 2 * size[1]:
-        half = rgb.shape[1] // 2, rgb.shape[0] // 2
-        rgb = np.asarray(cv2.resize(rgb, half, interpolation=cv2.INTER_AREA), np.uint8)
-    if rgb.shape[1::-1] == size:
-        return rgb
-    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _as_rgb(image: Image.Image, enough: int) -> NDArray[np.uint8]:

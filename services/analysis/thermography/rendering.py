@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from contracts.reports import Severity
-from services.analysis.thermography.pictures import fit, shrunk
+from services.analysis.thermography.pictures import fit
 
 Rgb = NDArray[np.uint8]
 
@@ -144,10 +144,16 @@ def _panel(panel: Panel) -> list[Image.Image]:
 
 
 def _resized(photo: Rgb, size: tuple[int, int]) -> Rgb:
-    """Scale to ``size`` (w, h)."""
-    if size[1] < photo.shape[0]:
-        return shrunk(photo, size)
-    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+    """Scale to ``size`` (w, h).
+
+    Pixels are averaged by fours as long as that leaves enough. Of what is then less than twice as large, interpolation
+    skips no pixel: it takes an eighth of the time of an average by area.
+    """
+    smooth = cv2.INTER_LINEAR if size[1] < photo.shape[0] else cv2.INTER_CUBIC
+    while photo.shape[1] >= 2 * size[0] and photo.shape[0] >= 2 * size[1]:
+        half = photo.shape[1] // 2, photo.shape[0] // 2
+        photo = np.asarray(cv2.resize(photo, half, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(photo, size, interpolation=smooth), np.uint8)
 
 
 def _with_marks(photo: Rgb, marks: Sequence[Mark]) -> Image.Image:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from services.analysis.thermography import pictures
-from services.analysis.thermography.pictures import MAX_PIXELS, UnreadablePhotoError, open_picture, photo_format, shrunk
+from services.analysis.thermography.pictures import MAX_PIXELS, UnreadablePhotoError, open_picture, photo_format
 
 
 def scene(width: int = 160, height: int = 120) -> Image.Image:
@@ -95,15 +95,6 @@ def test_a_large_photo_is_made_smaller_and_keeps_its_own_size_in_mind(kind):
     assert picture.rgb.shape[0] == picture.rgb.shape[1] * 3 // 4
     assert picture.size == (2000, 1500)
     assert corners(picture.rgb) == UPRIGHT
-
-
-@pytest.mark.parametrize("size", [(480, 360), (641, 479), (1999, 1501), (2000, 1500), (2000, 10)])
-def test_a_picture_shrinks_to_the_size_asked_for_and_keeps_its_corners_and_its_brightness(size):
-    rgb = np.asarray(scene(2000, 1500))
-    small = shrunk(rgb, size)
-    assert small.shape == (size[1], size[0], 3)
-    assert abs(float(small.mean()) - float(rgb.mean())) < 1
-    assert corners(small) == UPRIGHT
 
 
 def test_a_small_photo_is_never_enlarged():
