@@ -28,6 +28,8 @@ UNREAD_SECONDS = 30  # a client that takes nothing of its answer for so long is 
 KEPT_BYTES = 16 * 2**20  # of free memory, at most, before any goes back to the system
 LARGEST_KEPT_BYTES = 2**20  # what is larger goes back at once; sockets are read in pieces of 256 KB
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+
 
 def bind(host: str, port: int) -> socket.socket:
     """An address to listen on, or a :class:`StartupError` that says why not. Port 0 picks a free one.
@@ -169,11 +171,15 @@ def _keep_buffers() -> None:
 
     By itself it gives the buffers of each body back to the system when they are freed, and the next ones are cleared
     and mapped page by page again: a third of what it takes to pass a report's image on.
+
+    All threads share what is kept. By itself the allocator gives each thread of a driver an arena of its own, where
+    what one has freed is of no use to the others; the interpreter lets one of them at a time allocate anyway.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:  # the GNU library; the numbers are M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of its malloc.h
-        mallopt(-1, KEPT_BYTES)
-        mallopt(-3, LARGEST_KEPT_BYTES)
+    if mallopt is not None:  # the GNU library; the numbers are those of its malloc.h
+        mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+        mallopt(_M_MMAP_THRESHOLD, LARGEST_KEPT_BYTES)
+        mallopt(_M_ARENA_MAX, 1)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -62,6 +62,19 @@ def test_an_outline_is_drawn_in_white_at_its_place() -> None:
     assert np.abs(drawn - plain)[150, 100:200].max() < 30
 
 
+@pytest.mark.parametrize("shape", [(300, 400), (611, 817), (1056, 792), (2001, 1501)])
+def test_a_thumbnail_keeps_what_is_where_and_how_bright(shape: tuple[int, int]) -> None:
+    fine = np.indices(shape).sum(0) % 2 * 40  # dots that a pixel which is skipped would show
+    scene = np.repeat((100 + fine)[..., None], 3, 2).astype(np.uint8)
+    scene[: shape[0] // 2, : shape[1] // 2] = 220
+    image = opened(draw_thumbnail(Panel(scene, None, (), "")))
+    assert max(image.size) == 360
+    small = np.asarray(image, int)
+    height, width = small.shape[:2]
+    assert np.abs(small[: height // 2 - 8, : width // 2 - 8] - 220).max() < 12
+    assert np.abs(small[height // 2 + 8 :, width // 2 + 8 :].mean() - 120) < 6
+
+
 def test_the_largest_sheet_stays_below_the_limit() -> None:
     panels = [
         Panel(photo(1056, 792, noisy=True), photo(1056, 792, noisy=True), (), f"Observation {n}") for n in range(4)

@@ -10,6 +10,8 @@ from PIL import Image
 from contracts.events import Household, PhotoKind, TaskType
 from contracts.reports import ConfidenceLevel, Severity
 from services.analysis.analyser import AnalysisRequest, UnusablePhotosError
+from services.analysis.thermography import thermogram
+from services.analysis.thermography.pictures import Picture, open_picture
 from services.analysis.thermography.report import round_for_person, round_percent
 from services.analysis.thermography.submission import analyse_submission
 from tests.synthetic import Scene, make_scene
@@ -78,6 +80,20 @@ def test_the_report_image_is_a_small_jpeg_without_metadata(request_for: RequestF
         assert not thumbnail.getexif()
         assert max(thumbnail.size) <= 360
     assert analysis.image.stat().st_size <= 400_000
+
+
+def test_each_photo_is_decoded_once(
+    request_for: RequestFor, leaky: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[bytes] = []
+
+    def noting(data: bytes, *, enough: int) -> Picture:
+        decoded.append(data)
+        return open_picture(data, enough=enough)
+
+    monkeypatch.setattr(thermogram, "open_picture", noting)
+    analyse_submission(request_for(leaky, **typed(LEAKY)))
+    assert sorted(decoded) == sorted(leaky.values())
 
 
 def test_a_sound_scene_has_no_leak(request_for: RequestFor) -> None:
