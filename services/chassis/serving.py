@@ -173,7 +173,7 @@ def _keep_buffers() -> None:
     and mapped page by page again: a third of what it takes to pass a report's image on.
 
     All threads share what is kept. By itself the allocator gives each thread of a driver an arena of its own, where
-    what one has freed is of no use to the others; the interpreter lets one of them at a time allocate anyway.
+    what one has freed is of no use to the others, and a service under load goes on growing for minutes.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:  # the GNU library; the numbers are those of its malloc.h
