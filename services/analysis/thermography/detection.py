@@ -15,6 +15,7 @@ so that a cold wall on a cold and on a mild day look alike, and a warm leak in s
 The thresholds are calibrated on synthetic scenes of the development seeds and on phone pictures; they are estimates.
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -25,7 +26,7 @@ from contracts.events import TaskType
 from contracts.reports import DefectKind
 from services.analysis.thermography.conditions import Conditions
 from services.analysis.thermography.constants import CLOSE_UP_AREA, WALL_VIEW_AREA
-from services.analysis.thermography.energy import opening_area
+from services.analysis.thermography.energy import opening_area, single_glass_deficit
 from services.analysis.thermography.opening import Opening, find_opening, is_frontal
 from services.analysis.thermography.scale import estimate_temperature
 from services.analysis.thermography.sound import COLD_PANE, sound_askew, sound_from_front, sound_glass, wall_level
@@ -61,6 +62,8 @@ _EVIDENCE = {
 }
 _STUDS = 3  # lines of one photo from which on they are no bridges but studs
 _DEEPEST_BRIDGE = 0.33  # missing index: of uninsulated concrete or brick, U = 2.8 W/m²K; colder is air
+_LINE = 5.0  # times as long as wide
+_WIDEST_BRIDGE = 0.22  # m; a bay between studs is wider
 _PEAK_SHARE = 0.3  # of a region's depth that its outline includes
 _SMALLEST, _SMALLEST_PIECE = 0.003, 0.0015  # share of the view: of a cold place, and of each piece that is outlined
 
@@ -86,6 +89,7 @@ class Region:
 
     kind: DefectKind
     kind_confidence: float  # 0..1
+    chance: float  # 0..1, that it is a defect at all
     mask: Mask  # (h, w) of the detection's raster
     shape: Shape
     deficit: float  # integral of the missing thermal index over the region, m²
@@ -109,8 +113,8 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
     temperature, valid, saturated = _reduced(thermogram)
     if not valid.any():
         return Detection((), False, ("Nothing of the thermal picture could be used.",))
-    if thermogram.scale in (ScaleSource.TYPED, ScaleSource.NONE):
-        temperature = estimate_temperature(temperature, valid, saturated, conditions, part)
+    if thermogram.scale not in _KNOWN:
+        temperature = _estimated(temperature, valid, saturated, conditions, part)
     index = ((temperature - conditions.outside) / conditions.difference).astype(np.float32)
     if thermogram.scale in _KNOWN and (
         float(np.median(index[valid])) < _OUTSIDE_INDEX
@@ -122,7 +126,7 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
         if not valid.any():
             return Detection((), False, ("Nothing of the thermal picture could be used.",))
     wall = wall_level(index, valid)
-    unknown = ~valid | (cv2.dilate((index > wall + _WARM).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0)
+    unknown = _unknown(index, wall, valid)
     opening = find_opening(wall - index, unknown) if part in (TaskType.WINDOW, TaskType.DOOR) else None
     metres = _metres_per_pixel(index.shape, opening, part)
     if opening is not None and not is_frontal(opening, wall - index, unknown):
@@ -138,7 +142,8 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
     regions, reasons = [], []
     for mask in _regions(missing, int(valid.sum())):
         shape = _shape(mask, missing, opening, metres)
-        if _evidence(mask, shape, missing, unknown, known=thermogram.scale in _KNOWN) < _CONVINCING:
+        evidence = _evidence(mask, shape, missing, unknown, known=thermogram.scale in _KNOWN)
+        if evidence < _CONVINCING:
             continue
         if thermogram.scale not in _KNOWN and shape.filled < 0.25 and shape.reach > 0.9:
             continue  # studs and corners all over the view: a sound wall whose own unevenness fills the palette
@@ -157,7 +162,10 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
                     continue  # a pane or panel as cold as double glazing: even, and nothing wrong with it
                 lost = np.full_like(index, _DOUBTFUL_FIELD / (float(mask.sum()) * metres**2))
                 reasons.append(_DOUBTFUL_REASON)
-        regions.append(_region(mask, shape, kind, sure, index, expected, lost, metres, conditions))
+            else:
+                lost = lost * np.float32(math.sqrt(single_glass_deficit() / float(lost[mask].mean())))
+        chance = 1.0 / (1.0 + math.exp(-evidence))
+        regions.append(_region(mask, shape, kind, sure, chance, index, expected, lost, metres, conditions))
     if thermogram.scale not in _KNOWN:
         regions = _without_studs(regions)
     return Detection(tuple(regions), False, tuple(dict.fromkeys(reasons)))
@@ -179,6 +187,27 @@ def _reduced(thermogram: Thermogram) -> tuple[Field, Mask, Mask]:
     return np.asarray(temperature, np.float32), valid, hot
 
 
+def _unknown(index: Field, wall: Field, valid: Mask) -> Mask:
+    """What hides the part: print, hot objects and their blur."""
+    return ~valid | (cv2.dilate((index > wall + _WARM).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0)
+
+
+def _estimated(
+    colours: Field, valid: Mask, saturated: Mask, conditions: Conditions, part: TaskType | None
+) -> Field:
+    """Temperatures (°C) of a photo that does not tell its scale; of a window again once the frame is known."""
+    temperature = estimate_temperature(colours, valid, saturated, conditions, part)
+    if part is not TaskType.WINDOW or conditions.cooling_season:
+        return temperature
+    index = ((temperature - conditions.outside) / conditions.difference).astype(np.float32)
+    wall = wall_level(index, valid)
+    unknown = _unknown(index, wall, valid)
+    opening = find_opening(wall - index, unknown)
+    if opening is None or not is_frontal(opening, wall - index, unknown):
+        return temperature
+    return estimate_temperature(colours, valid, saturated, conditions, part, frame=opening.frame(index.shape))
+
+
 def _metres_per_pixel(shape: tuple[int, int], opening: Opening | None, part: TaskType | None) -> float:
     """The size of a pixel, from the usual size of what is in view."""
     if part is None or part is TaskType.WALL:
@@ -188,7 +217,7 @@ def _metres_per_pixel(shape: tuple[int, int], opening: Opening | None, part: Tas
     x0, y0, x1, y1 = opening.box
     margin = 0.02 * max(shape)
     cut = (x0 < margin) + (y0 < margin) + (x1 > shape[1] - margin) + (y1 > shape[0] - margin * 2)
-    if cut >= 2 or (cut == 1 and part is TaskType.WINDOW):
+    if cut >= 2:
         return float(np.sqrt(CLOSE_UP_AREA / (shape[0] * shape[1])))
     width, height = opening.size
     return float(np.sqrt(opening_area(part) / (width * height)))
@@ -219,6 +248,7 @@ def _region(
     shape: Shape,
     kind: DefectKind,
     sure: float,
+    chance: float,
     index: Field,
     expected: Field,
     lost: Field,
@@ -230,6 +260,7 @@ def _region(
     return Region(
         kind=kind,
         kind_confidence=sure,
+        chance=chance,
         mask=mask,
         shape=shape,
         deficit=float(lost[mask].sum()) * metres**2,
@@ -286,17 +317,20 @@ def _kind(shape: Shape, deepest: float, part: TaskType | None, *, askew: bool) -
     pane = broad and shape.filled > 0.8 and shape.variation < 0.25
     if shape.in_opening > 0.7 and pane:
         return DefectKind.COLD_GLAZING, 0.6  # a narrow one
+    line = (
+        shape.width < 0.3
+        and shape.in_opening < 0.5
+        and shape.length > _LINE * shape.width
+        and shape.variation < (0.3 if shape.reach > 0.55 else 0.2)
+        and shape.evenness > 0.66
+        and deepest < _DEEPEST_BRIDGE
+    )
+    if line and shape.width < _WIDEST_BRIDGE:
+        return DefectKind.THERMAL_BRIDGE, 0.6
     if shape.width > 0.15 and shape.evenness > 0.72 and shape.filled > 0.6:
         kind = DefectKind.COLD_GLAZING if shape.in_opening > 0.7 else DefectKind.MISSING_INSULATION
         return kind, 0.7
-    if (
-        shape.width < 0.3
-        and shape.in_opening < 0.5
-        and shape.reach > 0.55
-        and shape.variation < 0.3
-        and shape.evenness > 0.55
-        and deepest < _DEEPEST_BRIDGE
-    ):
+    if line and shape.reach > 0.55:
         return DefectKind.THERMAL_BRIDGE, 0.6
     if shape.width > 0.3 and shape.in_opening < 0.5 and shape.evenness > 0.6:
         return DefectKind.MISSING_INSULATION, 0.5

@@ -23,6 +23,7 @@ from services.analysis.thermography.constants import (
     INSIDE_SURFACE_RESISTANCE,
     SEASON_TEMPERATURE_DIFFERENCE,
     SEASON_WIND_SPEED,
+    SINGLE_GLAZING_U,
     STACK_COEFFICIENT,
     WIND_COEFFICIENT,
     WINDOW_AREA,
@@ -77,6 +78,11 @@ def sound_glass_index() -> float:
     The camera sees a sixth of the room's warmth mirrored in it.
     """
     return GLASS_EMISSIVITY * surface_index(DOUBLE_GLAZING_U) + (1.0 - GLASS_EMISSIVITY)
+
+
+def single_glass_deficit() -> float:
+    """By how much the thermal index of single glass lies below that of intact double glazing, seen from inside."""
+    return GLASS_EMISSIVITY * (surface_index(DOUBLE_GLAZING_U) - surface_index(SINGLE_GLAZING_U))
 
 
 def excess_conduction(deficit: float, *, glass: bool) -> float:

@@ -29,6 +29,7 @@ _SCALE_TRUST = {
 _TRUSTED_PALETTE, _LEAST_PALETTE = 0.7, 0.5
 
 
+_SURE = 0.75  # chance of being a defect from which on a region counts in full
 _WORTH_SHOWING = 0.05  # W/K; regions that lose less together are no findings
 # W/K, just under Moderate: the most that is said of a photo taken when it was warmer outside. What the sun and the air
 # conditioner do to a sound part looks like a leak then: of 30 sound synthetic scenes 17 would be Moderate or High.
@@ -92,11 +93,18 @@ def heat_losses(regions: Sequence[Region], part: TaskType | None) -> tuple[HeatL
     taken = sum(region.taken for region in regions if region.kind is DefectKind.AIR_LEAK)
     leaks = air_heat_loss(leakage_of_plumes(part, taken))
     return tuple(
-        HeatLoss(0.0, leaks * region.taken / taken)
+        HeatLoss(0.0, leaks * region.taken / taken * _counted(region))
         if region.kind is DefectKind.AIR_LEAK
-        else HeatLoss(excess_conduction(region.deficit, glass=region.kind is DefectKind.COLD_GLAZING), 0.0)
+        else HeatLoss(
+            excess_conduction(region.deficit, glass=region.kind is DefectKind.COLD_GLAZING) * _counted(region), 0.0
+        )
         for region in regions
     )
+
+
+def _counted(region: Region) -> float:
+    """The share of a region's loss that counts: a doubtful one counts for as much as it is likely."""
+    return min(1.0, region.chance / _SURE)
 
 
 def _held_down(losses: tuple[HeatLoss, ...], most: float) -> tuple[HeatLoss, ...]:

@@ -30,6 +30,7 @@ _LEAST_SUPPORT = 0.45  # share of a side along which the cold must end on its li
 _MOSTLY_SEEN = 0.5  # hidden share of a cell up to which it counts
 _STRIP_SHARE, _STRIP_QUANTILE = 0.4, 0.7  # a strip of wall: most of it less cold than this share of what it parts
 _MOST_PARTS = 3  # times that an opening is looked for between strips
+_IN_FULL_VIEW = 0.75  # share of a row of an opening that is not hidden
 _INNERMOST = 0.75  # of the best line's support that makes a line further inside the side
 
 
@@ -52,6 +53,12 @@ class Opening:
         w, h = self.size
         front = np.array([[0, 0], [w - 1, 0], [w - 1, h - 1], [0, h - 1]], np.float32)
         return np.asarray(cv2.getPerspectiveTransform(self.corners, front), np.float64)
+
+    def frame(self, shape: tuple[int, int]) -> Mask:
+        """The outer pixels of the opening in a raster of ``shape`` (rows, columns): mostly its frame."""
+        whole = self.covers(shape).astype(np.uint8)
+        thick = 2 * max(2, round(_RIM * min(self.size))) + 1
+        return (whole > 0) & (cv2.erode(whole, np.ones((thick, thick), np.uint8), borderValue=1) == 0)
 
     def covers(self, shape: tuple[int, int]) -> Mask:
         """The pixels of the opening in a raster of ``shape`` (rows, columns)."""
@@ -163,9 +170,11 @@ def _between_strips(cold: Field) -> list[tuple[int, int]]:
 def _grown(cold: Field, counted: Field, start: int, end: int) -> int:
     """The last row of an opening that begins at ``start``: further than ``end`` where a part of it follows.
 
-    Sun or a radiator's warm air across the frame parts its outer side from the rest.
+    Sun or a radiator's warm air across the frame parts its outer side from the rest, and so does what stands before it:
+    rows that are hidden in part do not count as far away.
     """
-    stop = min(end + round(0.15 * (end - start)), cold.shape[0])
+    away = np.cumsum(counted[end:].mean(1) > _IN_FULL_VIEW)
+    stop = end + int(np.searchsorted(away, round(0.15 * (end - start)), side="right"))
     share = (cold * counted)[end:stop].sum(1) / np.maximum(counted[end:stop].sum(1), 1)
     rows = np.flatnonzero(share > 0.35)
     return end + int(rows[-1]) + 1 if len(rows) else end

@@ -2,13 +2,16 @@
 
 Colours give the order of temperatures, not their size. Two things are needed: which colour is the wall, and how many
 degrees the palette spans. The wall is what the rim of the photo shows most; its temperature follows from those typed.
-The span is the weighted mean (of logarithms) of up to three rough estimates, each with its own scatter:
+The span is the weighted mean (of logarithms) of up to four rough estimates, each with its own scatter:
 
 * a wall's own surface varies by three quarters of a degree or so, whatever the camera does;
 * the coldest place in view lies below the wall by a share of the inside–outside difference that depends on the part;
-* where much is warmer than the wall there is a hot object, a dozen degrees above it.
+* where much is warmer than the wall there is a hot object, a dozen degrees above it;
+* a window's frame lies below the wall by a share of the difference that depends on its make alone, however cold the
+  glass is. It needs the outline of the window, so it takes part once a first estimate has shown that. (Not so a door's:
+  the leaks of doors blow along their frames.)
 
-The three figures and their scatter are medians of the synthetic scenes of development seeds; on the 14 phone pictures
+The four figures and their scatter are medians of the synthetic scenes of development seeds; on the 14 phone pictures
 whose scale is printed the result was within a factor of 1.5 in ten and of 2 in twelve.
 """
 
@@ -34,6 +37,8 @@ _RIM = 0.15  # of the shorter side
 _WALL_SPREAD = (0.75, 0.5)  # K, and its scatter as a standard deviation of the logarithm; so are the next
 _COLD_SHARE = {TaskType.WINDOW: (0.36, 0.35), TaskType.DOOR: (0.30, 0.45), TaskType.WALL: (0.13, 0.75)}
 _COLD_SHARE_ANYWHERE = (0.3, 0.6)
+_FRAME_SHARE = (0.157, 0.3)
+_PALEST_FRAME = 0.02  # of the palette's used part, below the wall
 _HOT_ABOVE_WALL = (11.0, 0.7)  # K
 _MUCH_WARMER = 0.25  # of the palette's used part
 
@@ -46,18 +51,26 @@ class WallColour(NamedTuple):
 
 
 def estimate_temperature(
-    colours: Field, valid: Mask, saturated: Mask, conditions: Conditions, part: TaskType | None
+    colours: Field,
+    valid: Mask,
+    saturated: Mask,
+    conditions: Conditions,
+    part: TaskType | None,
+    frame: Mask | None = None,
 ) -> Field:
     """Temperatures (°C) of a photo whose ``colours`` are temperatures on an unknown linear scale, any unit.
 
     ``saturated`` pixels lie at the hot end of the scale: they are hot objects and cannot be the wall, unless all are.
+    ``frame`` tells which pixels show the frame of a window, where that is known already.
     """
     coldest, hottest = (float(value) for value in np.quantile(colours[valid], (0.003, 0.997)))
     place = ((colours - coldest) / max(hottest - coldest, 1e-6)).astype(np.float32)
     if conditions.cooling_season:
         place = np.asarray(1.0 - place, np.float32)  # the warm end is the one that leaks
     wall = wall_colour(place, valid & ~saturated if (valid & ~saturated).any() else valid, part)
-    span = _span(wall, conditions, part)
+    seen = None if frame is None else place[frame & valid]
+    below = None if seen is None or not len(seen) else wall.place - float(np.median(seen))
+    span = _span(wall, conditions, part, below)
     below_wall = (wall.place - place) * span * (-1.0 if conditions.cooling_season else 1.0)
     surface = conditions.outside + SOUND_WALL_INDEX * conditions.difference
     return np.asarray(surface - below_wall, np.float32)
@@ -84,8 +97,11 @@ def wall_colour(place: Field, valid: Mask, part: TaskType | None) -> WallColour:
     return WallColour((best + 0.5) / _BINS, max(spread, 0.02))
 
 
-def _span(wall: WallColour, conditions: Conditions, part: TaskType | None) -> float:
-    """Kelvin between the coldest and the hottest place in view."""
+def _span(wall: WallColour, conditions: Conditions, part: TaskType | None, frame: float | None) -> float:
+    """Kelvin between the coldest and the hottest place in view.
+
+    ``frame`` is how far below the wall the frame lies, as a share of what is asked for; None where it is not known.
+    """
     cold, scatter = _COLD_SHARE.get(part, _COLD_SHARE_ANYWHERE) if part is not None else _COLD_SHARE_ANYWHERE
     estimates = [
         (_WALL_SPREAD[0] / wall.spread, _WALL_SPREAD[1]),
@@ -93,6 +109,9 @@ def _span(wall: WallColour, conditions: Conditions, part: TaskType | None) -> fl
     ]
     if 1.0 - wall.place > _MUCH_WARMER:
         estimates.append((_HOT_ABOVE_WALL[0] / (1.0 - wall.place), _HOT_ABOVE_WALL[1]))
+    if frame is not None:
+        share, scatter = _FRAME_SHARE
+        estimates.append((share * abs(conditions.difference) / max(frame, _PALEST_FRAME), scatter))
     weights = [scatter**-2 for _, scatter in estimates]
     mean = sum(math.log(span) * weight for (span, _), weight in zip(estimates, weights, strict=True)) / sum(weights)
     return math.exp(mean)

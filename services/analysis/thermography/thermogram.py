@@ -17,6 +17,7 @@ from services.analysis.thermography.camera_notes import noted_range
 from services.analysis.thermography.pictures import fit, open_picture
 from services.analysis.thermography.printed import read_printed_range
 from services.analysis.thermography.radiometric import DamagedCalibrationError, read_radiometric
+from services.analysis.thermography.scale import SOUND_WALL_INDEX
 
 WORKING_SIDE_PX = 640
 """Longer side of the thermal area at most: sensors of phone cameras have 80 to 640, the rest is enlargement."""
@@ -46,6 +47,10 @@ FOREIGN_GREY = 20.0
 
 CLIPPED = 0.012
 """This near to an end of the scale (0..1) the truth may lie beyond it."""
+
+_RIM = 0.15  # of the shorter side: where a view shows mostly wall
+_WALL_SCATTER = 0.06  # thermal index, of sound walls under temperatures as they are typed
+_BRIGHT_IS_WARM = 1.5  # times as likely as the other way round, where nothing tells
 
 
 class ScaleSource(StrEnum):
@@ -268,8 +273,6 @@ def _false_colour(
         )
     elif explained < TRUSTED:
         reasons.append("The photo's colours match no thermal palette that we know.")
-    if not sure:
-        reasons.append("Nothing in the grey thermal photo says whether bright means warm: we took it so.")
     source, (low, high) = scale
     if source is ScaleSource.NONE and not blended:
         bar = None if layout.bar is None else _enlarged(layout.bar.box, enlarged)
@@ -280,6 +283,11 @@ def _false_colour(
         source = ScaleSource.TYPED
         reasons.append("The temperature scale of the photo was estimated from the temperatures that you typed.")
     temperature = (low + (high - low) * place).astype(np.float32)
+    if not sure:
+        reasons.append("Nothing in the grey thermal photo says whether bright means warm: we took the likelier way.")
+        if source is ScaleSource.METADATA and _shows_room_reversed(temperature, low + high, valid, inside_c, outside_c):
+            palette = palettes.reversed_grey(palette)
+            place, temperature = 1 - place, np.asarray(low + high - temperature, np.float32)
     size = photo.picture.size
     full = size[0] / photo.working.shape[1]
     window = (round(x0 * full), round(y0 * full), round(x1 * full), round(y1 * full))
@@ -296,6 +304,32 @@ def _with_polarity(layout: _Layout) -> tuple[int, bool]:
     if layout.bar is None:
         return layout.palette, False
     return layout.palette if layout.bar.hot_first else palettes.reversed_grey(layout.palette), True
+
+
+def _shows_room_reversed(
+    temperature: NDArray[np.float32],
+    ends: float,
+    valid: NDArray[np.bool_],
+    inside_c: float | None,
+    outside_c: float | None,
+) -> bool:
+    """Whether a grey picture makes a room only when its scale, whose two ends add up to ``ends``, is turned round.
+
+    The rim of a view shows mostly sound wall, and how warm that is follows from the temperatures indoors and outdoors.
+    """
+    if inside_c is None or outside_c is None or inside_c == outside_c:
+        return False
+    rim = valid.copy()
+    margin = max(2, round(_RIM * min(rim.shape)))
+    rim[margin:-margin, margin:-margin] = False
+    if not rim.any():
+        return False
+
+    def like_wall(celsius: NDArray[np.float32]) -> float:
+        off = (celsius - outside_c) / (inside_c - outside_c) - SOUND_WALL_INDEX
+        return float(np.exp(-0.5 * (off / _WALL_SCATTER) ** 2).mean())
+
+    return like_wall(np.asarray(ends - temperature[rim], np.float32)) > _BRIGHT_IS_WARM * like_wall(temperature[rim])
 
 
 def _layout(small: NDArray[np.uint8]) -> _Layout:
