@@ -41,14 +41,17 @@ _WEAK, _STRONG = 0.05, 0.075  # missing index: outline of a region, and what may
 _DOUBTFUL_FIELD = 0.02  # m² of missing index that an even cold field counts for where the part is not known
 _DOUBTFUL_REASON = "An even cold field is normal for a window or door and a defect in a wall: please say which it is."
 _OUTSIDE_INDEX = 0.4  # indoors most of a view is warmer
-_COLDEST_ROOM = 14.0  # °C, of most of a view where nobody says how warm the room is
+_COLDEST_ROOM = 14.0  # °C, that a tenth of a view indoors reaches where nobody says how warm the room is
 _BEYOND_OUTSIDE = -0.15  # in summer: hotter than outside by a seventh of the difference
 _HOT = 0.12  # above the wall: a radiator, not just warm air
 _KNOWN = (ScaleSource.RADIOMETRIC, ScaleSource.METADATA, ScaleSource.PRINTED)
-_CONVINCING = -1.0  # log odds from which on a region is taken for a defect: one that is one in four cases
+_CONVINCING = -1.5  # log odds from which on a region is shown: a defect in one of five cases, and counted as such
 _RIM_PX = 9  # breadth of the surroundings of a region that tell whether it is the edge of something hidden
 _WIDEST_CRACK = 0.25  # m, across; a region within an opening that is wider and hollow runs around something
 _RIM_DEPTH = 0.16  # missing index up to which such a ring is the rim of a sound pane
+_ALONG_BORDER = 0.4  # share of a region's rim that lies on the border of the view, of a strip along it
+_BORDER_STRIP = 0.02  # of the longer side: as narrow as no defect at the border is
+_ENCLOSED = 0.5  # times the rim's own area that it encloses at least
 _EVIDENCE = {
     "constant": 7.8,
     "depth": 2.1,
@@ -64,6 +67,7 @@ _STUDS = 3  # lines of one photo from which on they are no bridges but studs
 _DEEPEST_BRIDGE = 0.33  # missing index: of uninsulated concrete or brick, U = 2.8 W/m²K; colder is air
 _LINE = 5.0  # times as long as wide
 _WIDEST_BRIDGE = 0.22  # m; a bay between studs is wider
+_GAP_PX = 5  # gaps narrower than this do not part a region
 _PEAK_SHARE = 0.3  # of a region's depth that its outline includes
 _SMALLEST, _SMALLEST_PIECE = 0.003, 0.0015  # share of the view: of a cold place, and of each piece that is outlined
 
@@ -118,7 +122,7 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
     index = ((temperature - conditions.outside) / conditions.difference).astype(np.float32)
     if thermogram.scale in _KNOWN and (
         float(np.median(index[valid])) < _OUTSIDE_INDEX
-        or (not conditions.typed and float(np.median(temperature[valid])) < _COLDEST_ROOM)
+        or (not conditions.typed and float(np.quantile(temperature[valid], 0.9)) < _COLDEST_ROOM)
     ):
         return Detection((), True, ())
     if conditions.cooling_season:
@@ -149,12 +153,16 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
             continue  # studs and corners all over the view: a sound wall whose own unevenness fills the palette
         if _is_rim(mask, shape, missing):
             continue  # as it is around every sound pane
+        if shape.edge > _ALONG_BORDER and shape.width < _BORDER_STRIP * max(index.shape) * metres:
+            continue  # what is left of a margin, or a corner cut off
         deepest = float(np.quantile(missing[mask], 0.95)) if thermogram.scale in _KNOWN else 0.0
         kind, sure = _kind(shape, deepest, part, askew=askew)
         lost = missing
         window = part in (None, TaskType.WALL) and shape.evenness > 0.5 and _above_radiator(mask, index - wall)
         if window:
             kind, sure = DefectKind.COLD_GLAZING, 0.4
+        if kind is DefectKind.COLD_GLAZING and opening is not None and mask[opening.frame(mask.shape)].mean() > 0.5:
+            continue  # the frame too: a temperature was mistyped, for glass alone is colder than its frame
         if kind is DefectKind.COLD_GLAZING:
             lost = np.maximum(sound_glass(wall) - index, 0.0)
             if float(np.median(lost[mask])) < COLD_PANE:
@@ -226,7 +234,7 @@ def _metres_per_pixel(shape: tuple[int, int], opening: Opening | None, part: Tas
 def _regions(missing: Field, pixels: int) -> list[Mask]:
     """Connected regions that may be a defect, outlined at a share of their own depth."""
     found = []
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((missing > _WEAK).astype(np.uint8), connectivity=8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(_joined(missing > _WEAK), connectivity=8)
     for label in range(1, count):
         if stats[label, cv2.CC_STAT_AREA] < _SMALLEST * pixels:
             continue
@@ -234,13 +242,19 @@ def _regions(missing: Field, pixels: int) -> list[Mask]:
         peak = float(np.quantile(missing[blob], 0.98))
         if peak < _STRONG:
             continue
-        core = (blob & (missing >= max(_WEAK, _PEAK_SHARE * peak))).astype(np.uint8)
+        core = _joined(blob & (missing >= max(_WEAK, _PEAK_SHARE * peak)))
         parts, cores, sizes, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
         for number in range(1, parts):
             mask = cores == number
             if sizes[number, cv2.CC_STAT_AREA] >= _SMALLEST_PIECE * pixels and float(missing[mask].max()) >= _STRONG:
                 found.append(mask)
     return found
+
+
+def _joined(mask: Mask) -> NDArray[np.uint8]:
+    """A mask (h, w) of 0 and 1 without narrow gaps: the streaks of an uneven crack are one leak."""
+    kernel = np.ones((_GAP_PX, _GAP_PX), np.uint8)
+    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel), np.uint8)
 
 
 def _region(
@@ -364,7 +378,15 @@ def _is_rim(mask: Mask, shape: Shape, missing: Field) -> bool:
     A pane's spacer and the frame's shadow are a little colder than either; a leak that runs as far has a deep place.
     """
     hollow = shape.in_opening > 0.7 and shape.filled <= 0.5 and shape.width > _WIDEST_CRACK
-    return hollow and float(np.quantile(missing[mask], 0.9)) <= _RIM_DEPTH
+    return hollow and float(np.quantile(missing[mask], 0.9)) <= _RIM_DEPTH and _runs_around(mask)
+
+
+def _runs_around(mask: Mask) -> bool:
+    """Whether a region encloses something, small gaps in it aside. A leak along two sides of a door does not."""
+    closed = cv2.dilate(mask.astype(np.uint8), np.ones((_RIM_PX, _RIM_PX), np.uint8))
+    outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    whole = cv2.drawContours(np.zeros_like(closed), outlines, -1, 1, cv2.FILLED)
+    return int((whole > closed).sum()) > _ENCLOSED * int(mask.sum())
 
 
 def _without_studs(regions: list[Region]) -> list[Region]:

@@ -29,7 +29,7 @@ _SCALE_TRUST = {
 _TRUSTED_PALETTE, _LEAST_PALETTE = 0.7, 0.5
 
 
-_SURE = 0.75  # chance of being a defect from which on a region counts in full
+_SURE = 0.85  # chance of being a defect from which on a region counts in full
 _WORTH_SHOWING = 0.05  # W/K; regions that lose less together are no findings
 # W/K, just under Moderate: the most that is said of a photo taken when it was warmer outside. What the sun and the air
 # conditioner do to a sound part looks like a leak then: of 30 sound synthetic scenes 17 would be Moderate or High.
@@ -70,11 +70,12 @@ def assess(number: int, thermogram: Thermogram, conditions: Conditions, part: Ta
     trust, reasons = _trust(thermogram, conditions, detection)
     if detection.seen_from_outside:
         return Assessment(number, thermogram, (), (), Severity.UNKNOWN, 0.0, reasons)
-    losses = heat_losses(detection.regions, part)
+    whole = heat_losses(detection.regions, part)
+    losses = expected_losses(detection.regions, whole)
     if conditions.cooling_season:
         losses = _held_down(losses, _SUMMER_MOST)
     severity = severity_of(sum(loss.total for loss in losses))
-    if sum(loss.total for loss in losses) < _WORTH_SHOWING:
+    if sum(loss.total for loss in whole) < _WORTH_SHOWING:
         return Assessment(number, thermogram, (), (), severity, trust, reasons)
     order = sorted(range(len(losses)), key=lambda i: -losses[i].total)
     return Assessment(
@@ -89,22 +90,23 @@ def assess(number: int, thermogram: Thermogram, conditions: Conditions, part: Ta
 
 
 def heat_losses(regions: Sequence[Region], part: TaskType | None) -> tuple[HeatLoss, ...]:
-    """What each region loses (W/K): with the air where it is a leak, otherwise through the surface."""
+    """What each region loses if it is a defect (W/K): with the air where it is a leak, otherwise through the surface."""
     taken = sum(region.taken for region in regions if region.kind is DefectKind.AIR_LEAK)
     leaks = air_heat_loss(leakage_of_plumes(part, taken))
     return tuple(
-        HeatLoss(0.0, leaks * region.taken / taken * _counted(region))
+        HeatLoss(0.0, leaks * region.taken / taken)
         if region.kind is DefectKind.AIR_LEAK
-        else HeatLoss(
-            excess_conduction(region.deficit, glass=region.kind is DefectKind.COLD_GLAZING) * _counted(region), 0.0
-        )
+        else HeatLoss(excess_conduction(region.deficit, glass=region.kind is DefectKind.COLD_GLAZING), 0.0)
         for region in regions
     )
 
 
-def _counted(region: Region) -> float:
-    """The share of a region's loss that counts: a doubtful one counts for as much as it is likely."""
-    return min(1.0, region.chance / _SURE)
+def expected_losses(regions: Sequence[Region], losses: Sequence[HeatLoss]) -> tuple[HeatLoss, ...]:
+    """What is to be expected of each region: a doubtful one counts for as much as it is likely to be a defect."""
+    counted = [min(1.0, region.chance / _SURE) for region in regions]
+    return tuple(
+        HeatLoss(loss.conduction * share, loss.air * share) for loss, share in zip(losses, counted, strict=True)
+    )
 
 
 def _held_down(losses: tuple[HeatLoss, ...], most: float) -> tuple[HeatLoss, ...]:

@@ -105,13 +105,23 @@ def area_beside(rgb: NDArray[np.uint8], bar: Box) -> Box | None:
 
     This finds a grey thermal picture in a grey photo, where colour cannot tell. None where there is no such rectangle.
     """
-    _, top, _, bottom = bar
     step = _apart(rgb[1:], rgb[:-1], EDGE_STEP / 2)
+    # An end of the bar may look like what is around it and be cut off: the border is then looked for farther away.
+    near, far = 5, 5 + (bar[3] - bar[1]) // 32
+    return _area_between(step, bar, near) or _area_between(step, bar, far)
+
+
+def _area_between(step: NDArray[np.bool_], bar: Box, reach: int) -> Box | None:
+    """The area whose upper and lower border lie within ``reach`` pixels of the ends of a bar.
+
+    ``step`` tells from which pixels (h - 1, w) the colour changes to the next row.
+    """
+    bar_left, top, bar_right, bottom = bar
     borders = []
     ends = []
     for row in (top, bottom):
-        first = max(row - 5, 0)
-        near = step[first : row + 5]
+        first = max(row - reach, 0)
+        near = step[first : row + reach]
         strongest = int(near.sum(1).argmax())
         borders.append(near[strongest].astype(np.float64))
         ends.append(first + strongest + 1)
@@ -120,8 +130,10 @@ def area_beside(rgb: NDArray[np.uint8], bar: Box) -> Box | None:
     gain = excess - np.minimum.accumulate(excess)
     right = int(gain.argmax())
     left = int(excess[: right + 1].argmin())
+    if left < bar_left < bar_right < right:  # the photo around it goes on in the same lines: the bar parts the two
+        left, right = (bar_right, right) if right - bar_right > bar_left - left else (left, bar_left)
     shown = min(float(border[left:right].mean()) if right > left else 0.0 for border in borders)
-    if right - left < 0.3 * rgb.shape[1] or shown < EDGE_SUPPORT:
+    if right - left < 0.3 * step.shape[1] or shown < EDGE_SUPPORT:
         return None
     return left, ends[0], right, ends[1]
 
