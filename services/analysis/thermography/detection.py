@@ -41,7 +41,7 @@ _WEAK, _STRONG = 0.05, 0.075  # missing index: outline of a region, and what may
 _DOUBTFUL_FIELD = 0.02  # m² of missing index that an even cold field counts for where the part is not known
 _DOUBTFUL_REASON = "An even cold field is normal for a window or door and a defect in a wall: please say which it is."
 _OUTSIDE_INDEX = 0.4  # indoors most of a view is warmer
-_COLDEST_ROOM = 14.0  # °C, that a tenth of a view indoors reaches where nobody says how warm the room is
+_COLDEST_ROOM = 14.0  # °C, of most of a view where nobody says how warm the room is
 _BEYOND_OUTSIDE = -0.15  # in summer: hotter than outside by a seventh of the difference
 _HOT = 0.12  # above the wall: a radiator, not just warm air
 _KNOWN = (ScaleSource.RADIOMETRIC, ScaleSource.METADATA, ScaleSource.PRINTED)
@@ -122,7 +122,7 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
     index = ((temperature - conditions.outside) / conditions.difference).astype(np.float32)
     if thermogram.scale in _KNOWN and (
         float(np.median(index[valid])) < _OUTSIDE_INDEX
-        or (not conditions.typed and float(np.quantile(temperature[valid], 0.9)) < _COLDEST_ROOM)
+        or (not conditions.typed and float(np.median(temperature[valid])) < _COLDEST_ROOM)
     ):
         return Detection((), True, ())
     if conditions.cooling_season:
@@ -200,9 +200,7 @@ def _unknown(index: Field, wall: Field, valid: Mask) -> Mask:
     return ~valid | (cv2.dilate((index > wall + _WARM).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0)
 
 
-def _estimated(
-    colours: Field, valid: Mask, saturated: Mask, conditions: Conditions, part: TaskType | None
-) -> Field:
+def _estimated(colours: Field, valid: Mask, saturated: Mask, conditions: Conditions, part: TaskType | None) -> Field:
     """Temperatures (°C) of a photo that does not tell its scale; of a window again once the frame is known."""
     temperature = estimate_temperature(colours, valid, saturated, conditions, part)
     if part is not TaskType.WINDOW or conditions.cooling_season:

@@ -90,7 +90,7 @@ def assess(number: int, thermogram: Thermogram, conditions: Conditions, part: Ta
 
 
 def heat_losses(regions: Sequence[Region], part: TaskType | None) -> tuple[HeatLoss, ...]:
-    """What each region loses if it is a defect (W/K): with the air where it is a leak, otherwise through the surface."""
+    """What each region loses if it is a defect (W/K): with the air as a leak, otherwise through the surface."""
     taken = sum(region.taken for region in regions if region.kind is DefectKind.AIR_LEAK)
     leaks = air_heat_loss(leakage_of_plumes(part, taken))
     return tuple(

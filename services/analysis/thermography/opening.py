@@ -58,7 +58,8 @@ class Opening:
         """The outer pixels of the opening in a raster of ``shape`` (rows, columns): mostly its frame."""
         whole = self.covers(shape).astype(np.uint8)
         thick = 2 * max(2, round(_RIM * min(self.size))) + 1
-        return (whole > 0) & (cv2.erode(whole, np.ones((thick, thick), np.uint8), borderValue=1) == 0)
+        inner = cv2.erode(whole, np.ones((thick, thick), np.uint8), borderValue=1)
+        return np.asarray(whole > inner, np.bool_)
 
     def covers(self, shape: tuple[int, int]) -> Mask:
         """The pixels of the opening in a raster of ``shape`` (rows, columns)."""
