@@ -79,6 +79,24 @@ def test_an_even_cold_line_across_a_wall_is_a_bridge() -> None:
     assert region.kind is DefectKind.THERMAL_BRIDGE
 
 
+def test_a_short_line_of_even_depth_is_a_bridge_too() -> None:
+    index = wall()
+    index[100:112, 80:200] -= 0.2
+    (region,) = seen(cv2.GaussianBlur(index, (0, 0), 2)).regions
+    assert region.kind is DefectKind.THERMAL_BRIDGE
+
+
+def test_streaks_with_narrow_gaps_between_them_are_one_leak() -> None:
+    index = with_plume(with_plume(wall(), 60, 100), 60, 164)
+    assert len(seen(index).regions) == 1
+
+
+def test_a_narrow_strip_along_the_border_of_the_view_is_no_leak() -> None:
+    index = wall()
+    index[:4, 40:300] -= 0.4
+    assert seen(index).regions == ()
+
+
 def test_a_line_colder_than_any_bridge_is_an_air_leak() -> None:
     index = wall()
     index[100:112, :] -= 0.5
@@ -127,6 +145,33 @@ def test_single_glazing_is_cold_glass() -> None:
     assert region.kind is DefectKind.COLD_GLAZING
 
 
+def test_a_window_whose_frame_is_as_cold_as_its_glass_is_no_single_glazing() -> None:
+    index = wall()
+    index[40:200, 80:240] = 0.5  # a temperature was mistyped
+    regions = seen(cv2.GaussianBlur(index, (0, 0), 1.0), TaskType.WINDOW).regions
+    assert DefectKind.COLD_GLAZING not in {region.kind for region in regions}
+
+
+def test_glass_that_looks_colder_than_any_is_counted_between_its_looks_and_single_glass() -> None:
+    index = with_window(wall())
+    index[54:186, 94:152] = 0.25
+    (region,) = seen(index, TaskType.WINDOW).regions
+    area = 1.4 * 132 * 58 / (160 * 160)
+    assert region.deficit == pytest.approx(area * np.sqrt((0.64 - 0.25) * 0.1855), rel=0.1)
+
+
+def test_a_window_that_one_side_of_the_photo_cuts_is_as_large_as_a_whole_one() -> None:
+    index = with_window(wall())
+    index[54:186, 94:152] = 0.45
+    whole, cut = seen(index, TaskType.WINDOW).regions[0], seen(index[:200], TaskType.WINDOW).regions[0]
+    assert cut.deficit == pytest.approx(whole.deficit, rel=0.1)
+
+
+def test_a_deeper_region_is_likelier_a_defect() -> None:
+    (shallow,), (deep,) = (seen(with_plume(wall(), 60, 100, depth)).regions for depth in (0.2, 0.4))
+    assert 0.15 < shallow.chance < deep.chance < 1.0
+
+
 def ringed(index: Index, depth: float) -> Index:
     """The same with a line 6 pixels wide, colder by ``depth``, around the left pane."""
     index = index.copy()
@@ -138,6 +183,13 @@ def ringed(index: Index, depth: float) -> Index:
 
 def test_the_cold_rim_of_a_sound_pane_is_no_leak() -> None:
     assert seen(ringed(with_window(wall()), 0.13), TaskType.WINDOW).regions == ()
+
+
+def test_a_leak_along_two_sides_of_a_pane_is_no_rim() -> None:
+    index = with_window(wall())
+    index[182:188, 92:154] -= 0.2
+    index[52:188, 92:98] -= 0.2
+    assert DefectKind.AIR_LEAK in {region.kind for region in seen(index, TaskType.WINDOW).regions}
 
 
 def test_a_deep_cold_ring_around_a_pane_is_a_leak() -> None:

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
 from contracts.events import TaskType
 from contracts.reports import Severity
-from services.analysis.thermography.observation import assess
+from services.analysis.thermography.detection import detect
+from services.analysis.thermography.observation import assess, expected_losses, heat_losses
 from tests.unit.services.analysis.thermography.test_detection import SUMMER, WINTER, thermogram, wall, with_plume
 
 
@@ -21,3 +24,12 @@ def test_the_largest_loss_comes_first() -> None:
     losses = [loss.total for loss in assess(0, thermogram(index, WINTER), WINTER, TaskType.WALL).losses]
     assert losses == sorted(losses, reverse=True)
     assert len(losses) == 2
+
+
+def test_a_doubtful_region_counts_for_less_and_a_sure_one_in_full() -> None:
+    (region,) = detect(thermogram(with_plume(wall(), 60, 100), WINTER), WINTER, TaskType.WALL).regions
+    (loss,) = heat_losses([region], TaskType.WALL)
+    (sure,) = expected_losses([replace(region, chance=0.95)], [loss])
+    (doubtful,) = expected_losses([replace(region, chance=0.3)], [loss])
+    assert sure == loss
+    assert doubtful.total == pytest.approx(loss.total * 0.3 / 0.85)

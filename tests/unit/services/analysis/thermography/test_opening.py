@@ -63,6 +63,22 @@ def test_what_hides_part_of_a_side_does_not_bend_it() -> None:
     np.testing.assert_allclose(corners_of(cold, hidden), WINDOW, atol=2)
 
 
+def test_what_stands_before_the_lower_half_does_not_cut_a_door_short() -> None:
+    door = ((100, 20), (200, 20), (200, 230), (100, 230))
+    cold, hidden = below_wall(door, 0.1, 0.12), NOTHING_HIDDEN.copy()
+    hidden[130:215, 125:320] = True
+    cold[hidden] = -0.3
+    assert corners_of(cold, hidden)[2:, 1].min() > 225
+
+
+def test_the_frame_is_what_lies_along_the_sides_of_an_opening() -> None:
+    frame = Opening((80, 40, 241, 191), np.array(WINDOW, np.float32)).frame((240, 320))
+    assert frame[42, 160]
+    assert frame[100, 82]
+    assert not frame[115, 160]
+    assert not frame[30, 160]
+
+
 def test_a_window_seen_from_the_front_is_frontal_and_a_cold_view_is_not() -> None:
     cold = below_wall()
     opening = find_opening(cold, NOTHING_HIDDEN)

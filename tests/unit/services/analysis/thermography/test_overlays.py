@@ -118,6 +118,18 @@ def test_a_grey_thermal_picture_beside_its_bar_is_found_in_a_grey_photo():
     assert near(overlays.area_beside(photo, (54, 42, 62, 318)), (69, 42, 411, 318))
 
 
+def test_a_bar_whose_end_looks_like_the_photo_still_finds_the_area_beside_it():
+    photo = grey_room(360, 480)
+    photo[42:318, 69:411] = drawn(wall(276, 342), GREY)
+    assert near(overlays.area_beside(photo, (54, 52, 62, 318)), (69, 42, 411, 318))
+
+
+def test_the_bar_parts_the_area_from_borders_that_go_on_in_the_photo():
+    photo = grey_room(360, 480)
+    photo[42:318, 0:411] = drawn(wall(276, 411), GREY)
+    assert near(overlays.area_beside(photo, (54, 42, 62, 318)), (62, 42, 411, 318))
+
+
 def test_without_borders_beside_the_bar_there_is_no_area():
     photo, box = with_bar(GREY)
     assert overlays.area_beside(photo, box) is None

@@ -56,3 +56,24 @@ def test_a_picture_of_one_colour_gets_the_walls_temperature() -> None:
     valid = np.ones(even.shape, bool)
     estimate = estimate_temperature(even, valid, valid, WINTER, TaskType.WALL)
     assert np.isfinite(estimate).all()
+
+
+def window_span(glass: float, *, frame_known: bool) -> float:
+    """The span that is estimated for a window of 16 °C whose glass has ``glass`` °C, in a wall of 19 °C."""
+    temperature = (19.0 + np.random.default_rng(3).normal(0, 0.15, (120, 160))).astype(np.float32)
+    frame = np.zeros(temperature.shape, bool)
+    frame[20:100, 40:120] = True
+    frame[28:92, 48:112] = False
+    temperature[20:100, 40:120] = 16.0
+    temperature[28:92, 48:112] = glass
+    valid = np.ones(temperature.shape, bool)
+    mask = frame if frame_known else None
+    return float(np.ptp(estimate_temperature(temperature, valid, ~valid, WINTER, TaskType.WINDOW, frame=mask)))
+
+
+def test_the_frame_tells_single_glass_from_double() -> None:
+    known, guessed = (
+        window_span(9.0, frame_known=frame_known) / window_span(13.0, frame_known=frame_known)
+        for frame_known in (True, False)
+    )
+    assert guessed < known < 10.5 / 6.0

@@ -167,6 +167,18 @@ def test_a_grey_picture_without_a_bar_admits_that_warm_may_be_dark():
     assert any("bright means warm" in reason for reason in found.reasons)
 
 
+@pytest.mark.parametrize("name", ["white-hot", "black-hot"])
+def test_a_grey_picture_with_a_noted_range_is_read_the_way_round_that_shows_a_room(name):
+    place = np.full((480, 640), (20.0 - 4.85) / 20.0)  # a wall of 20 °C at 21 °C inside
+    place[120:360, 200:440] = 0.3
+    payload = b"Exif\0\0" + tiff_with_notes((298, 1), (278, 1))
+    jpeg = jpeg_of(drawn(place, GREY if name == "white-hot" else GREY[::-1]))
+    data = jpeg[:2] + b"\xff\xe1" + (len(payload) + 2).to_bytes(2, "big") + payload + jpeg[2:]
+    found = read(data, inside_c=21.0, outside_c=1.0)
+    assert found.palette == name
+    assert np.abs(found.temperature - (4.85 + 20 * place)).mean() < 0.2
+
+
 @pytest.mark.parametrize("share", [0.5, 0.6])
 @pytest.mark.parametrize("index", [0, 2, 3])
 def test_a_blended_picture_is_recognised_and_not_trusted(index, share):
