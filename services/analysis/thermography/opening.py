@@ -28,7 +28,7 @@ _TURN = 0.09  # by which a side may rise or fall over its length
 _NEAR_EDGE = 5  # pixels within which the cold ends: the blur of a phone camera
 _LEAST_SUPPORT = 0.45  # share of a side along which the cold must end on its line
 _MOSTLY_SEEN = 0.5  # hidden share of a cell up to which it counts
-_STRIP_SHARE, _STRIP_QUANTILE = 0.4, 0.7  # a strip of wall: most of it less cold than this share of what it parts
+_STRIP_SHARE, _STRIP_WARM = 0.4, 0.7  # a strip of wall: so much of it is less cold than this share of what it parts
 _MOST_PARTS = 3  # times that an opening is looked for between strips
 _IN_FULL_VIEW = 0.75  # share of a row of an opening that is not hidden
 _INNERMOST = 0.75  # of the best line's support that makes a line further inside the side
@@ -157,11 +157,11 @@ def _largest_part(gain: NDArray[np.float64], cold: Field, hidden: Field, box: Bo
 
 def _between_strips(cold: Field) -> list[tuple[int, int]]:
     """The runs of rows (first, end) that strips of wall leave of a part of a view; none where no strip crosses it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # rows that are hidden altogether
-        profile = np.nanquantile(cold, _STRIP_QUANTILE, axis=1)
-        usual = float(np.nanmedian(cold))
-    wall = np.nan_to_num(profile, nan=1.0) < min(_STRIP_SHARE * usual, _COLD)
+    seen = ~np.isnan(cold)
+    if not seen.any():
+        return []
+    warm = cold < min(_STRIP_SHARE * float(np.median(cold[seen])), _COLD)
+    wall = warm.sum(1) > _STRIP_WARM * seen.sum(1)
     if not wall.any():
         return []
     ends = np.flatnonzero(np.diff(np.concatenate([[True], wall, [True]]).astype(int)))
