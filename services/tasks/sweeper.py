@@ -73,7 +73,7 @@ class Sweeper:
         """End jobs that are overdue, announce again those that may be lost, and bring the gauges up to date."""
         # While results wait to be read, one of a job that is overdue may be among them, as after a long stop of ours.
         # Its picture is kept for so long and no longer.
-        are_read = await self._is_short(TASKS_RESULTS)
+        are_read = await self._is_empty(TASKS_RESULTS)
         limit = self._settings.job_deadline_seconds if are_read else self._settings.photo_grace_seconds
         ended = await self._store.end_overdue(limit)
         if ended:
@@ -94,9 +94,9 @@ class Sweeper:
         Then jobs are late because of that, and another announcement of each would only make the queues longer. An
         event gets lost for good only with the broker's disk, or as a dead letter: the queue is short then.
         """
-        return self._outbox.backlog.rows >= REPUBLISH_BATCH or not await self._is_short(ANALYSIS_SUBMISSIONS)
+        return self._outbox.backlog.rows >= REPUBLISH_BATCH or not await self._is_empty(ANALYSIS_SUBMISSIONS)
 
-    async def _is_short(self, subscription: Subscription) -> bool:
+    async def _is_empty(self, subscription: Subscription) -> bool:
         """Whether nothing waits in a queue; no, when nobody can tell."""
         try:
             return (await self._broker.depth(subscription)).waiting == 0
