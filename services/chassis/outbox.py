@@ -91,6 +91,8 @@ class Outbox:
     def __init__(self, table: sa.Table) -> None:
         self.table = table
         self.backlog = Backlog()
+        # Made once, as each submission needs it: putting it together costs more than running it.
+        self._insert_leased = sa.insert(table).values(createdAt=now(), dueAt=now(HEAD_START_SECONDS), failures=0)
         self._news = asyncio.Event()
         self._is_poked = False
         self._handed: deque[Leased] = deque(maxlen=BATCH)  # of more, the oldest are left to the end of their leases
@@ -109,15 +111,8 @@ class Outbox:
         """Store an event in the caller's transaction. Call :meth:`publish` after it has been committed."""
         envelope, token = Envelope.wrap(data, traceparent=traceparent()), secrets.token_hex(16)
         until = asyncio.get_running_loop().time() + HEAD_START_SECONDS
-        stored = await connection.execute(
-            sa.insert(self.table).values(
-                envelope=envelope.model_dump(mode="json"),
-                createdAt=now(),
-                dueAt=now(HEAD_START_SECONDS),
-                failures=0,
-                leaseToken=token,
-            )
-        )
+        given = {"envelope": envelope.model_dump(mode="json"), "leaseToken": token}
+        stored = await connection.execute(self._insert_leased, given)
         return Leased(stored.lastrowid, token, envelope, until=until)
 
     async def withdraw(self, connection: AsyncConnection, kind: type[EventData], subjects: Collection[str]) -> None:
@@ -168,6 +163,10 @@ class Relay:
         self._broker = broker
         self._metrics = metrics
         self._service = service
+        ids, tokens = sa.bindparam("ids", expanding=True), sa.bindparam("tokens", expanding=True)
+        self._delete_sent = sa.delete(outbox.table).where(
+            outbox.table.c.id.in_(ids), outbox.table.c.leaseToken.in_(tokens)
+        )
 
     async def run(self) -> None:
         """Relay until cancelled. A database that is away is waited for."""
@@ -254,8 +253,8 @@ class Relay:
         table = self._table
         async with self._database.write() as connection:
             if sent:
-                ids, tokens = [row.row_id for row in sent], {row.token for row in sent}
-                await connection.execute(sa.delete(table).where(table.c.id.in_(ids), table.c.leaseToken.in_(tokens)))
+                given = {"ids": [row.row_id for row in sent], "tokens": list({row.token for row in sent})}
+                await connection.execute(self._delete_sent, given)
             for row in failed:
                 jittered = retry_pause(row.failures) * (0.5 + secrets.randbelow(1000) / 1000)
                 await connection.execute(

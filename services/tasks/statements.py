@@ -1,6 +1,7 @@
-"""The statements of every submission and every poll, made once: to put one together costs more than to run it.
+"""The statements of every submission, job and poll, made once: to put one together costs more than to run it.
 
-Each asks in one round trip for all that its moment needs. Their parameters are named where they are bound.
+Each does in one round trip all that its moment needs. Their parameters are named where they are bound, in snake_case;
+parameters in camelCase are columns that are set.
 """
 
 import sqlalchemy as sa
@@ -8,8 +9,8 @@ import sqlalchemy as sa
 from services.chassis.database import now
 from services.chassis.signouts import last_sign_out
 from services.tasks.erasure import DELETED_SINCE
-from services.tasks.jobs import UNFINISHED
-from services.tasks.models import households, idempotency_keys, jobs, leakage_tasks, sign_outs
+from services.tasks.jobs import UNFINISHED, JobState
+from services.tasks.models import households, idempotency_keys, jobs, leakage_tasks, photos, sign_outs, suggestions
 
 _UNFINISHED_OF_PERSON = (
     sa.select(jobs.c.jobID)
@@ -49,6 +50,33 @@ KNOWN = (
 )
 NEW_TASK = sa.insert(leakage_tasks).values(createdAt=now(), updatedAt=now())
 NEW_JOB = sa.insert(jobs).values(submittedAt=now("submitted"), publishedAt=now())
+NEW_PHOTOS = sa.insert(photos)
+NEW_SUGGESTIONS = sa.insert(suggestions)
+
+_THIS_JOB = jobs.c.jobID == sa.bindparam("job_id")
+_UNFINISHED = jobs.c.state.in_(UNFINISHED)
+
+JOB = sa.select(jobs).where(_THIS_JOB)
+JOB_PHOTO = (
+    sa.select(photos, jobs.c.state.label("jobState"))
+    .join(jobs, jobs.c.jobID == photos.c.jobID)
+    .where(photos.c.photoID == sa.bindparam("photo_id"), photos.c.jobID == sa.bindparam("job_id"))
+)
+
+START = sa.update(jobs).where(_THIS_JOB, jobs.c.state == JobState.QUEUED).values(state=JobState.PROCESSING)
+FAIL = sa.update(jobs).where(_THIS_JOB, _UNFINISHED).values(state=JobState.ERROR, endedAt=now())
+# Before the job's row, as everywhere.
+LOCK_TASK = sa.select(leakage_tasks.c.taskID).where(leakage_tasks.c.taskID == sa.bindparam("task_id")).with_for_update()
+COMPLETE = (
+    sa.update(jobs)
+    .where(_THIS_JOB, jobs.c.taskID == sa.bindparam("task_id"), _UNFINISHED)
+    .values(state=JobState.DONE, endedAt=now())
+)
+SHOW_REPORT = (
+    sa.update(leakage_tasks)
+    .where(leakage_tasks.c.taskID == sa.bindparam("task_id"), leakage_tasks.c.jobID == sa.bindparam("job_id"))
+    .values(state=sa.case((leakage_tasks.c.state == "closed", "closed"), else_="open"), updatedAt=now())
+)
 
 FOLLOWED = sa.select(
     jobs.c.taskID,
@@ -58,4 +86,4 @@ FOLLOWED = sa.select(
     sa.type_coerce(jobs.c.report, sa.Text).label("report"),
     jobs.c.imageID,
     last_sign_out(sign_outs),
-).where(jobs.c.jobID == sa.bindparam("job_id"))
+).where(_THIS_JOB)

@@ -33,7 +33,22 @@ from services.tasks.erasure import DELETED, Erasures
 from services.tasks.idempotency import KEY_SECONDS, OTHER_BODY, REPEAT_SECONDS, fingerprint, of_analysis
 from services.tasks.jobs import OVERDUE, REPLACED, UNFINISHED, JobState
 from services.tasks.models import households, idempotency_keys, jobs, leakage_tasks, photos, suggestions
-from services.tasks.statements import FOLLOWED, KNOWN, NEW_JOB, NEW_TASK, STANDING
+from services.tasks.statements import (
+    COMPLETE,
+    FAIL,
+    FOLLOWED,
+    JOB,
+    JOB_PHOTO,
+    KNOWN,
+    LOCK_TASK,
+    NEW_JOB,
+    NEW_PHOTOS,
+    NEW_SUGGESTIONS,
+    NEW_TASK,
+    SHOW_REPORT,
+    STANDING,
+    START,
+)
 from services.tasks.submissions import Submission
 from services.tasks.uploads import UploadedPhoto
 
@@ -245,7 +260,7 @@ class TaskStore:
             )
         if uploaded:
             await connection.execute(
-                sa.insert(photos),
+                NEW_PHOTOS,
                 [
                     {
                         "photoID": p.photo_id,
@@ -334,7 +349,7 @@ class TaskStore:
     async def find_job(self, job_id: str) -> Row | None:
         """The job's row."""
         async with self._database.read() as connection:
-            row = (await connection.execute(sa.select(jobs).where(jobs.c.jobID == job_id))).first()
+            row = (await connection.execute(JOB, {"job_id": job_id})).first()
         return None if row is None else row._asdict()
 
     async def follow_job(self, job_id: str, signed_out: Mapping[str, Sequence[str]]) -> Any:
@@ -347,13 +362,12 @@ class TaskStore:
 
     async def start_job(self, job_id: str) -> None:
         """Show the job as processing, if it still waits."""
-        waits = (jobs.c.jobID == job_id, jobs.c.state == JobState.QUEUED)
-        await self._update_jobs(sa.update(jobs).where(*waits).values(state=JobState.PROCESSING))
+        await self._update_jobs(START, {"job_id": job_id})
 
-    async def _update_jobs(self, update: sa.Update) -> int:
+    async def _update_jobs(self, update: sa.Update, given: Row | None = None) -> int:
         async def change() -> int:
             async with self._database.write() as connection:
-                return (await connection.execute(update)).rowcount
+                return (await connection.execute(update, given)).rowcount
 
         return await _again_when_lost(change)
 
@@ -369,31 +383,22 @@ class TaskStore:
     async def _complete(
         self, connection: AsyncConnection, completed: AnalysisCompleted, pictures: Sequence[StoredPicture]
     ) -> bool:
-        job = await self._lock(connection, completed.job_id)
-        if job is None:  # erased meanwhile
-            await self._erasures.drop_pictures(connection, [picture.photo_id for picture in pictures])
-            return False
-        if job.state not in UNFINISHED:
-            return False
         report = completed.report
-        await connection.execute(
-            sa.update(jobs)
-            .where(jobs.c.jobID == job.jobID)
-            .values(
-                state=JobState.DONE,
-                report=report.model_dump(mode="json"),
-                imageID=completed.image_id,
-                endedAt=now(),
-            )
-        )
+        this = {"job_id": completed.job_id, "task_id": report.taskID}
+        await connection.execute(LOCK_TASK, {"task_id": report.taskID})
+        given = {**this, "report": report.model_dump(mode="json"), "imageID": completed.image_id}
+        if not (await connection.execute(COMPLETE, given)).rowcount:
+            if (await connection.execute(JOB, {"job_id": completed.job_id})).first() is None:  # erased meanwhile
+                await self._erasures.drop_pictures(connection, [picture.photo_id for picture in pictures])
+            return False
         if pictures:
             await connection.execute(
-                sa.insert(photos),
+                NEW_PHOTOS,
                 [
                     {
                         "photoID": p.photo_id,
-                        "taskID": job.taskID,
-                        "jobID": job.jobID,
+                        "taskID": report.taskID,
+                        "jobID": completed.job_id,
                         "kind": p.kind,
                         "observation": 0,
                         "position": 0,
@@ -402,28 +407,22 @@ class TaskStore:
                     for p in pictures
                 ],
             )
-        await connection.execute(
-            sa.update(leakage_tasks)
-            .where(leakage_tasks.c.taskID == job.taskID, leakage_tasks.c.jobID == job.jobID)
-            .values(
-                state=sa.case((leakage_tasks.c.state == "closed", "closed"), else_="open"),
-                leakSeverity=report.leakSeverity,
-                energyLossValue=report.energyLossValue,
-                energyLossCost=report.energyLossCost,
-                savingsPercent=report.savingsPercent,
-                savingsCost=report.savingsCost,
-                reportPhotoID=completed.image_id,
-                updatedAt=now(),
-            )
-        )
-        await connection.execute(sa.delete(suggestions).where(suggestions.c.taskID == job.taskID))
-        if report.suggestions:
+        shown = {
+            "leakSeverity": report.leakSeverity,
+            "energyLossValue": report.energyLossValue,
+            "energyLossCost": report.energyLossCost,
+            "savingsPercent": report.savingsPercent,
+            "savingsCost": report.savingsCost,
+            "reportPhotoID": completed.image_id,
+        }
+        is_newest = (await connection.execute(SHOW_REPORT, {**this, **shown})).rowcount
+        if is_newest and report.suggestions:  # there are none of before: a submission takes them away
             await connection.execute(
-                sa.insert(suggestions),
+                NEW_SUGGESTIONS,
                 [
                     {
                         "suggestionID": s.suggestionID,
-                        "taskID": job.taskID,
+                        "taskID": report.taskID,
                         # The report itself holds them whole; the old columns hold so much of each.
                         **{name: getattr(s, name)[:TEXT_LENGTH] for name in _SUGGESTION_TEXTS},
                     }
@@ -432,31 +431,14 @@ class TaskStore:
             )
         return True
 
-    async def _lock(self, connection: AsyncConnection, job_id: str) -> Any:
-        """The job's row, locked after its task's."""
-        task_id = await connection.scalar(sa.select(jobs.c.taskID).where(jobs.c.jobID == job_id))
-        if task_id is None:
-            return None
-        await connection.execute(
-            sa.select(leakage_tasks.c.taskID).where(leakage_tasks.c.taskID == task_id).with_for_update()
-        )
-        return (await connection.execute(sa.select(jobs).where(jobs.c.jobID == job_id).with_for_update())).first()
-
     async def fail_job(self, job_id: str, reason: str) -> bool:
         """End the job without a report; False when it has ended before."""
-        unfinished = (jobs.c.jobID == job_id, jobs.c.state.in_(UNFINISHED))
-        ended = {"state": JobState.ERROR, "error": reason, "endedAt": now()}
-        return await self._update_jobs(sa.update(jobs).where(*unfinished).values(ended)) > 0
+        return await self._update_jobs(FAIL, {"job_id": job_id, "error": reason}) > 0
 
     async def find_job_photo(self, job_id: str, photo_id: str) -> Row | None:
         """A photo that was submitted with the job, with the state of the job as ``jobState``."""
-        query = (
-            sa.select(photos, jobs.c.state.label("jobState"))
-            .join(jobs, jobs.c.jobID == photos.c.jobID)
-            .where(photos.c.photoID == photo_id, photos.c.jobID == job_id)
-        )
         async with self._database.read() as connection:
-            row = (await connection.execute(query)).first()
+            row = (await connection.execute(JOB_PHOTO, {"job_id": job_id, "photo_id": photo_id})).first()
         return None if row is None else row._asdict()
 
     # ── the sweeper's ────────────────────────────────────────────────────────────────────────────────────────────
