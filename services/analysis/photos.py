@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import BinaryIO
 
 import aiohttp
 
 from contracts.internal import PHOTO_PATH, REPORT_PICTURES_PATH, StoredPicture
 from services.chassis.correlation import traceparent
 
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 1024 * 1024  # most photos are no larger: to hand one to a thread costs more than to write it
 TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=3, sock_read=15)
 
 
@@ -43,19 +44,24 @@ class PhotoExchange:
             if response.status == 404:
                 raise PhotoLostError
             _check(response)
-            with await asyncio.to_thread(target.open, "wb") as file:
-                while chunk := await _next_chunk(response.content):
-                    await asyncio.to_thread(file.write, chunk)
+            is_last = False
+            while not is_last:
+                chunk = await _next_chunk(response.content)
+                is_last = len(chunk) < CHUNK_BYTES
+                await asyncio.to_thread(_append, target, chunk)
 
     async def store(self, job_id: str, name: str, source: Path) -> str:
         """Store the picture at ``source``; its id. For a job that tasks does not know, the job has ended."""
         url = self._tasks_url + REPORT_PICTURES_PATH.format(job_id=job_id, name=name)
-        headers = self._headers() | {"Content-Length": str((await asyncio.to_thread(source.stat)).st_size)}
-        async with self._http.put(url, data=_chunks(source), headers=headers, timeout=TIMEOUT) as response:
-            if response.status == 404:
-                raise JobEndedError
-            _check(response)
-            return StoredPicture.model_validate_json(await response.read()).photo_id
+        file, size, first = await asyncio.to_thread(_open, source)
+        with file:
+            body = first if len(first) == size else _chunks(first, file)
+            headers = self._headers() | {"Content-Length": str(size)}
+            async with self._http.put(url, data=body, headers=headers, timeout=TIMEOUT) as response:
+                if response.status == 404:
+                    raise JobEndedError
+                _check(response)
+                return StoredPicture.model_validate_json(await response.read()).photo_id
 
 
 def _check(response: aiohttp.ClientResponse) -> None:
@@ -65,16 +71,29 @@ def _check(response: aiohttp.ClientResponse) -> None:
 
 
 async def _next_chunk(content: aiohttp.StreamReader) -> bytes:
-    """CHUNK_BYTES, and less only at the end: each costs a change of threads, and what arrives comes in small pieces."""
+    """CHUNK_BYTES, and less only at the end: what arrives comes in small pieces."""
     try:
         return await content.readexactly(CHUNK_BYTES)
     except asyncio.IncompleteReadError as end:
         return end.partial
 
 
-async def _chunks(source: Path) -> AsyncIterator[bytes]:
-    with await asyncio.to_thread(source.open, "rb") as file:
-        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
-            yield chunk
-            if len(chunk) < CHUNK_BYTES:  # the last: most pictures have no other, and need not be read twice
-                break
+def _append(target: Path, chunk: bytes) -> None:
+    with target.open("ab") as file:
+        file.write(chunk)
+
+
+def _open(source: Path) -> tuple[BinaryIO, int, bytes]:
+    """The file, its size, and its first chunk, which is all of most pictures."""
+    file = source.open("rb")
+    try:
+        return file, source.stat().st_size, file.read(CHUNK_BYTES)
+    except BaseException:
+        file.close()
+        raise
+
+
+async def _chunks(first: bytes, file: BinaryIO) -> AsyncIterator[bytes]:
+    yield first
+    while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+        yield chunk

@@ -272,11 +272,14 @@ class Database:
     async def _turn(self, turns: asyncio.Semaphore, seconds: float | None) -> AsyncIterator[None]:
         """Wait for one of our connections to be free: too long only says that we are busy, not that the server is."""
         self._refuse_while_away()
-        try:
-            async with asyncio.timeout(seconds):
-                await turns.acquire()
-        except TimeoutError as error:
-            raise PoolTimeoutError(f"no connection was free within {seconds} s") from error
+        if turns.locked():
+            try:
+                async with asyncio.timeout(seconds):
+                    await turns.acquire()
+            except TimeoutError as error:
+                raise PoolTimeoutError(f"no connection was free within {seconds} s") from error
+        else:  # without the cost of a timer
+            await turns.acquire()
         try:
             yield
         finally:

@@ -163,9 +163,9 @@ class Relay:
         self._broker = broker
         self._metrics = metrics
         self._service = service
-        ids, tokens = sa.bindparam("ids", expanding=True), sa.bindparam("tokens", expanding=True)
         self._delete_sent = sa.delete(outbox.table).where(
-            outbox.table.c.id.in_(ids), outbox.table.c.leaseToken.in_(tokens)
+            outbox.table.c.id.in_(sa.bindparam("ids", expanding=True)),
+            outbox.table.c.leaseToken.in_(sa.bindparam("tokens", expanding=True)),
         )
 
     async def run(self) -> None:
