@@ -91,6 +91,7 @@ class Load:
     cpu_seconds: float = 0.0  # of this process
     latencies: list[float] = field(default_factory=list)  # in seconds, of answers with status 200
     others: dict[int, int] = field(default_factory=dict)  # how often any other status came
+    spent: dict[str, float] = field(default_factory=dict)  # CPU seconds of each process, where somebody looked
 
     @property
     def per_second(self) -> float:
@@ -101,6 +102,10 @@ class Load:
     def client_share(self) -> float:
         """Percent of one core that this process used."""
         return 100 * self.cpu_seconds / self.seconds
+
+    def spent_each(self, *names: str) -> float:
+        """CPU time in milliseconds of the processes ``names`` for each good answer."""
+        return 1000 * sum(self.spent[name] for name in names) / max(1, len(self.latencies))
 
     def percentile(self, percent: float) -> float:
         """Latency in milliseconds that ``percent`` of the good answers stay within; of none, NaN."""

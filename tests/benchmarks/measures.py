@@ -200,7 +200,12 @@ class Bench:
         measure.setting = f"of a pair of {sizes}, 16 connections, analysis stopped"
         await self._restart_all(without=("analysis",))
         photos = (self._colour, self._thermal)
-        async with _gridfs(self._system.mongo_url) as bucket, _engine(self._system.sql_url) as engine:
+        stored = post("/", "application/octet-stream", b"".join(photos))
+        async with (
+            _gridfs(self._system.mongo_url) as bucket,
+            _engine(self._system.sql_url) as engine,
+            _bare("store", self._system.mongo_url, *(str(len(photo)) for photo in photos)) as bare,
+        ):
 
             async def raw_pair() -> None:
                 for data in photos:
@@ -219,9 +224,12 @@ class Bench:
 
             loads = await self._in_turns(
                 {
-                    "submissions": self._requests("gateway", CONNECTIONS, self._submissions()),
+                    "submissions": self._accounted(self._requests("gateway", CONNECTIONS, self._submissions())),
                     "straight to tasks": self._requests("tasks", CONNECTIONS, self._submissions("")),
                     "raw GridFS pairs": lambda: repeated(CONNECTIONS, self._seconds, raw_pair),
+                    "a bare server that writes them into GridFS": lambda: closed_loop(
+                        bare, CONNECTIONS, self._seconds, lambda: stored
+                    ),
                     "MySQL commits": lambda: repeated(CONNECTIONS, self._seconds, commit),
                 }
             )
@@ -242,12 +250,12 @@ class Bench:
             polls = _polls(jobs)
             body = await self._ask(next(polls))
             measure.setting += f"; {label} ones are answered {len(body):,} bytes"
-            async with _bare(body) as port:
+            async with _answering(body) as port:
                 bare = itertools.repeat(get("/"))
                 plain = partial(closed_loop, port, CONNECTIONS, self._seconds, bare.__next__)
                 loads = await self._in_turns(
                     {
-                        f"{label} polls": self._requests("gateway", CONNECTIONS, polls),
+                        f"{label} polls": self._accounted(self._requests("gateway", CONNECTIONS, polls)),
                         f"a bare server with the bytes of {label} polls": plain,
                     }
                 )
@@ -262,7 +270,7 @@ class Bench:
         await self._jobs_in_closed_loop(8, self._scaled(5))  # warm
         loads = await self._in_turns(
             {
-                "jobs": lambda: self._jobs_in_closed_loop(32, self._scaled(15)),
+                "jobs": self._accounted(lambda: self._jobs_in_closed_loop(32, self._scaled(15))),
                 "the analyser alone": self._analyser_alone,
             },
             warm=False,
@@ -379,6 +387,19 @@ class Bench:
     def _requests(self, name: str, connections: int, requests: Iterator[bytes]) -> Callable[[], Awaitable[Load]]:
         return lambda: closed_loop(self._system.port(name), connections, self._seconds, requests.__next__)
 
+    def _accounted(self, take: Callable[[], Awaitable[Load]]) -> Callable[[], Awaitable[Load]]:
+        """The same, with the CPU time that each process and server has used meanwhile."""
+
+        async def taken() -> Load:
+            before = await asyncio.to_thread(self._system.cpu_seconds)
+            load = await take()
+            after = await asyncio.to_thread(self._system.cpu_seconds)
+            load.spent = {name: seconds - before[name] for name, seconds in after.items()}
+            load.spent["the client"] = load.cpu_seconds
+            return load
+
+        return taken
+
     def _submission(self, person: Person, prefix: str = "/leakage") -> bytes:
         return post(f"{prefix}/detect_leak", FORM, self._forms.next(person.uid), person.token)
 
@@ -410,6 +431,10 @@ class Bench:
             for percent in (50, 99):
                 measure.add(f"{label}, p{percent}", "ms", *(load.percentile(percent) for load in taken))
             measure.add(f"{label}, the client", "% of a core", *(load.client_share for load in taken))
+            for name in taken[0].spent:
+                measure.add(f"{label}, CPU of {name}", "ms each", *(load.spent_each(name) for load in taken))
+            if taken[0].spent:
+                measure.add(f"{label}, CPU of all", "ms each", *(load.spent_each(*load.spent) for load in taken))
 
     @staticmethod
     def _failed(measure: Measure, label: str, taken: list[Load]) -> None:
@@ -654,23 +679,30 @@ async def _engine(sql_url: str) -> AsyncIterator[AsyncEngine]:
 
 
 @asynccontextmanager
-async def _bare(body: bytes) -> AsyncIterator[int]:
-    """A bare server that answers ``body``."""
-    port = free_port()
+async def _answering(body: bytes) -> AsyncIterator[int]:
+    """The port of a bare server that answers ``body``."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "body")
         await asyncio.to_thread(file.write_bytes, body)
-        process = subprocess.Popen(  # noqa: ASYNC220, S603 - our own program, at once
-            [sys.executable, "-m", "tests.benchmarks.bare", str(port), str(file), "application/json"]
-        )
-        try:
-            for _ in range(200):
-                try:
-                    (await Connection.to(port)).close()
-                    break
-                except OSError:
-                    await asyncio.sleep(0.05)
+        async with _bare("answer", str(file)) as port:
             yield port
-        finally:
-            process.terminate()
-            process.wait()
+
+
+@asynccontextmanager
+async def _bare(kind: str, *given: str) -> AsyncIterator[int]:
+    """The port of a bare server, see :mod:`tests.benchmarks.bare`."""
+    port = free_port()
+    process = subprocess.Popen(  # noqa: ASYNC220, S603 - our own program, at once
+        [sys.executable, "-m", "tests.benchmarks.bare", kind, str(port), *given]
+    )
+    try:
+        for _ in range(200):
+            try:
+                (await Connection.to(port)).close()
+                break
+            except OSError:
+                await asyncio.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()

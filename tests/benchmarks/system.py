@@ -23,7 +23,7 @@ from testcontainers.core.container import DockerContainer
 
 from services.chassis.database import database_url
 from tests.e2e.issuer import CLIENT_ID, Issuer, issuing
-from tests.servers import PASSWORD, MySqlServer, RabbitMqServer, mongo_server, rabbitmq_server, started
+from tests.servers import PASSWORD, MongoServer, MySqlServer, RabbitMqServer, mongo_server, rabbitmq_server, started
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 60.0
@@ -44,6 +44,10 @@ class Process:
         key = "VmHWM:" if peak else "VmRSS:"
         return sum(_status_kb(pid, key) for pid in (self.popen.pid, *_children(self.popen.pid))) / 1024
 
+    def cpu_seconds(self) -> tuple[float, float]:
+        """CPU time so far of the process, and of its children that are alive."""
+        return _cpu_seconds(self.popen.pid), sum(map(_cpu_seconds, _children(self.popen.pid)))
+
     def stop(self) -> None:
         """SIGTERM, and wait."""
         self.popen.send_signal(signal.SIGTERM)
@@ -59,6 +63,7 @@ class System:
     """The servers' addresses, and the services that run at present, by name (``tasks``, ``tasks-2``)."""
 
     mysql: MySqlServer
+    mongo: MongoServer
     rabbitmq: RabbitMqServer
     sql_url: str
     mongo_url: str
@@ -112,6 +117,19 @@ class System:
         for name in list(self.running):
             self.stop(name)
 
+    def cpu_seconds(self) -> dict[str, float]:
+        """CPU time so far of each service, of its workers, and of each server."""
+        seconds: dict[str, float] = {}
+        for name, process in self.running.items():
+            own, of_children = process.cpu_seconds()
+            seconds[name] = own
+            if of_children:
+                seconds[f"{name}'s workers"] = of_children
+        for name, server in (("MySQL", self.mysql), ("MongoDB", self.mongo), ("RabbitMQ", self.rabbitmq)):
+            usage = server.wrapped.stats(stream=False, one_shot=True)["cpu_stats"]["cpu_usage"]
+            seconds[name] = usage["total_usage"] / 1e9
+        return seconds
+
     def forget_jobs(self) -> None:
         """End the jobs that wait, as if they had been given up: a measure leaves no work to the next."""
         database = database_url(self.sql_url).database
@@ -162,6 +180,7 @@ def system(logs: Path) -> Iterator[System]:
         logs.mkdir(parents=True, exist_ok=True)
         ready = System(
             mysql,
+            mongo,
             rabbitmq,
             stack.enter_context(mysql.fresh_url()),
             stack.enter_context(mongo.fresh_url()),
@@ -194,6 +213,14 @@ def _children(pid: int) -> list[int]:
         for child in task.read_text().split():
             found += [int(child), *_children(int(child))]
     return found
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return 0.0
+    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")  # user and system, see proc(5)
 
 
 def _status_kb(pid: int, key: str) -> int:
