@@ -25,6 +25,9 @@ WORKING_SIDE_PX = 640
 LAYOUT_SIDE_PX = 480
 """Longer side of the reduced picture on which the thermal area, the palette and the colour bar are found."""
 
+LIKENESS_SIDE_PX = 240
+"""Longer side of the picture that tells which way round sensor data lie."""
+
 TRUSTED = 0.7
 """Share of explained pixels below which a palette is not trusted."""
 
@@ -222,8 +225,11 @@ def _turned_like(celsius: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArra
     Cameras store the sensor's view as the sensor sits, and the picture as it was held. The file does not say how they
     relate in a way that cameras agree on, so the two are compared.
     """
-    _, palette = _area_and_palette(rgb)
-    thumbnail = np.asarray(cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA), np.uint8)
+    # The whole of a small picture names the palette as well: nothing is measured by it here.
+    height, width = rgb.shape[:2]
+    small = np.asarray(cv2.resize(rgb, fit((width, height), LIKENESS_SIDE_PX), interpolation=cv2.INTER_AREA), np.uint8)
+    palette = _palette_of(palettes.bins(small))
+    thumbnail = np.asarray(cv2.resize(small, (64, 64), interpolation=cv2.INTER_AREA), np.uint8)
     drawn, _ = palettes.places(thumbnail, palette)
     sensed = np.asarray(cv2.resize(celsius, (64, 64), interpolation=cv2.INTER_AREA), np.float32)
     likeness = []
@@ -345,12 +351,19 @@ def _layout(small: NDArray[np.uint8]) -> _Layout:
 def _area_and_palette(small: NDArray[np.uint8]) -> tuple[overlays.Box, int]:
     area = overlays.thermal_area(small)
     x0, y0, x1, y1 = area
-    # Print and bars outside the area help to name the palette, grey surroundings do not. The square root lets the
-    # few pixels of rare colours, a colour bar's above all, speak as well as the many of a wall.
+    # Print and bars outside the area help to name the palette, grey surroundings do not.
     telling = overlays.coloured(small)
     telling[y0:y1, x0:x1] = True
-    histogram = np.bincount(palettes.bins(small)[telling], minlength=32768)
-    return area, palettes.matches(np.sqrt(histogram))[0].index
+    return area, _palette_of(palettes.bins(small)[telling])
+
+
+def _palette_of(bins: NDArray[np.uint16]) -> int:
+    """The palette that explains the bins of pixels best.
+
+    The square root lets the few pixels of rare colours, a colour bar's above all, speak as well as the many of a wall.
+    """
+    histogram = np.bincount(bins.ravel(), minlength=32768)
+    return palettes.matches(np.sqrt(histogram))[0].index
 
 
 def _enlarged(box: overlays.Box, scale: float) -> overlays.Box:
