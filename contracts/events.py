@@ -172,7 +172,9 @@ class AccountDeleted(EventData):
     """A person has deleted the account: whatever is kept of it from before that time is to be erased for good.
 
     The same person may open a new account later. ``profile_version`` is the highest of the old one's profiles: no
-    ProfileUpdated up to it may bring a household back, and those of a new account are higher.
+    ProfileUpdated up to it may bring a household back, and those of a new account are higher. ``signed_out_until`` is
+    that of the sign-out that comes with the deletion: what was done with a token that was issued by then was done with
+    the old account, whenever it was.
     """
 
     TYPE = "home-energy-audit.account.deleted.v1"
@@ -181,6 +183,9 @@ class AccountDeleted(EventData):
     user_id: str
     deleted_at: AwareDatetime
     profile_version: Annotated[int, Field(ge=0)]
+    signed_out_until: Annotated[
+        int, Field(ge=0, description="Unix time in seconds of the last token that does not count")
+    ] = 0
 
     @property
     def subject(self) -> str:

@@ -79,26 +79,29 @@ class UserStore:
             await self._sign_out(connection, identity)
         self._outbox.poke()
 
-    async def _sign_out(self, connection: AsyncConnection, identity: Identity) -> None:
+    async def _sign_out(self, connection: AsyncConnection, identity: Identity) -> int:
+        """Until when tokens are refused now (Unix time)."""
         until = max(int(time.time()), identity.proved_at)  # the token in hand too, when its issuer's clock is ahead
         await self._sign_outs.record(connection, identity.user_ids, until)
         await self._outbox.add(
             connection, *(SignedOut(user_id=user_id, until=until) for user_id in sorted(identity.user_ids))
         )
+        return until
 
     async def delete_account(self, identity: Identity) -> None:
         """Delete what is kept under each of the person's user ids, sign the person out, and tell so."""
         async with self._database.write() as connection:
             deleted_at = (await connection.execute(sa.select(now()))).scalar_one()  # as submissions are dated
-            await self._sign_out(connection, identity)
+            until = await self._sign_out(connection, identity)
             await self._outbox.withdraw(connection, ProfileUpdated, identity.user_ids)
             for user_id in sorted(identity.user_ids):
                 mine = users.c.userID == user_id
                 version = await connection.scalar(sa.select(users.c.profileVersion).where(mine).with_for_update())
                 await connection.execute(sa.delete(users).where(mine))
-                await self._outbox.add(
-                    connection, AccountDeleted(user_id=user_id, deleted_at=deleted_at, profile_version=version or 0)
+                deleted = AccountDeleted(
+                    user_id=user_id, deleted_at=deleted_at, profile_version=version or 0, signed_out_until=until
                 )
+                await self._outbox.add(connection, deleted)
         self._outbox.poke()
 
 

@@ -136,8 +136,9 @@ async def detect_leak(request: Request) -> SubmissionAnswer:
     state = request.state
     caller = await state.access.bearer(request)
     key = read_key(request.headers.getlist("idempotency-key"))
-    standing = Standing()
+    standing, proved_at = Standing(), None
     if caller.identity is not None:
+        proved_at = caller.identity.proved_at
         signed_out = state.sign_outs.of(caller.identity)
         standing = await state.store.standing(caller.identity.user_ids, key, signed_out)
         caller.refuse_signed_out(standing.signed_out_until)
@@ -150,7 +151,7 @@ async def detect_leak(request: Request) -> SubmissionAnswer:
         # The commit may succeed although we do not hear of it: from here on only the sweeper may remove photos.
         form.keep()
         try:
-            answered = await state.store.submit(job_id, submission, form.photos, key, begun)
+            answered = await state.store.submit(job_id, submission, form.photos, key, begun, proved_at)
         except Problem:
             form.release()
             raise

@@ -4,7 +4,8 @@
 and repeat what was interrupted. Rows are deleted at once. Photos are marked as dropped long ago, which makes them due
 for the sweeper: first the bytes, then the row that knows of them.
 
-Nothing comes back, whatever is late. A submission counts as made when its upload began: one from before the deletion
+Nothing comes back, whatever is late. A submission is from before the deletion when its upload began before, or when it
+came with a token from before: auth signs the person out with the deletion, and tasks hears of both later. It
 is refused when it wants to commit. One that committed before the deletion was noted is found by the erasure, which
 goes on looking until every transaction that could not see the note has ended. Results find no job, and their pictures
 are dropped. A profile is told by its version. A new account of the same person is left alone by all of this.
@@ -37,12 +38,25 @@ _LONG_AGO = datetime(1971, 1, 1, tzinfo=UTC)
 _PHOTO_ID = re.compile(r"[0-9a-f]{24}")
 
 
-# A column for a query that is made anyway: whether an account was deleted later than ``begun`` (see ``now``).
+# A column for a query that is made anyway: whether an account was deleted later than ``begun`` (see ``now``), or after
+# the token of ``proved`` was issued (Unix time; None without a token).
 DELETED_SINCE = (
     sa.exists()
-    .where(erasures.c.person == sa.bindparam("deleted_person"), erasures.c.deletedAt >= now("begun"))
+    .where(
+        erasures.c.person == sa.bindparam("deleted_person"),
+        sa.or_(
+            erasures.c.deletedAt >= now("begun"),
+            erasures.c.signedOutUntil >= sa.bindparam("proved", type_=sa.BigInteger),
+        ),
+    )
     .label("deletedSince")
 )
+
+
+def _newer(erasure: Any) -> sa.ColumnElement[bool]:
+    """Of a job: that it was submitted after the deletion, with a token from after it."""
+    from_after = sa.or_(jobs.c.provedAt.is_(None), jobs.c.provedAt > erasure.signedOutUntil)
+    return sa.and_(jobs.c.submittedAt > erasure.deletedAt, from_after)
 
 
 class Erasures:
@@ -64,6 +78,7 @@ class Erasures:
                 "userID": deleted.user_id,
                 "deletedAt": max(deleted.deleted_at, known.deletedAt) if known else deleted.deleted_at,
                 "profileVersion": max(deleted.profile_version, known.profileVersion if known else 0),
+                "signedOutUntil": max(deleted.signed_out_until, known.signedOutUntil if known else 0),
                 "notedAt": now(),
             }
             if known is None:
@@ -74,7 +89,7 @@ class Erasures:
     # ── what must not come back ──────────────────────────────────────────────────────────────────────────────────
 
     def of(self, user_id: str) -> dict[str, str]:
-        """The parameters of a query that holds :data:`DELETED_SINCE`, but for the time."""
+        """The parameters of a query that holds :data:`DELETED_SINCE`, but for the times."""
         return {"deleted_person": pseudonym(self._secret, user_id)}
 
     async def outdate(self, connection: AsyncConnection, user_id: str, profile_version: int) -> bool:
@@ -120,8 +135,9 @@ class Erasures:
             ).first()
             if erasure is None:
                 return 0
-            older = sa.exists().where(jobs.c.taskID == leakage_tasks.c.taskID, jobs.c.submittedAt <= erasure.deletedAt)
-            newer = sa.exists().where(jobs.c.taskID == leakage_tasks.c.taskID, jobs.c.submittedAt > erasure.deletedAt)
+            newer_job = _newer(erasure)
+            older = sa.exists().where(jobs.c.taskID == leakage_tasks.c.taskID, ~newer_job)
+            newer = sa.exists().where(jobs.c.taskID == leakage_tasks.c.taskID, newer_job)
             tasks = await self._locked(
                 connection,
                 sa.and_(leakage_tasks.c.userID == erasure.userID, sa.or_(older, ~newer)),
@@ -129,7 +145,7 @@ class Erasures:
                 leakage_tasks.c.taskID,
             )
             if tasks:
-                await self._erase(connection, tasks, erasure.deletedAt)
+                await self._erase(connection, tasks, newer_job)
                 return len(tasks)
             await connection.execute(
                 sa.delete(households).where(
@@ -176,16 +192,16 @@ class Erasures:
         query = sa.select(leakage_tasks).where(which).order_by(*order).limit(BATCH)
         return (await connection.execute(query.with_for_update(skip_locked=skip_locked))).all()
 
-    async def _erase(self, connection: AsyncConnection, tasks: Sequence[Any], until: datetime | None = None) -> None:
-        """Erase tasks that are locked; with ``until``, only what was submitted by then."""
+    async def _erase(
+        self, connection: AsyncConnection, tasks: Sequence[Any], keep: sa.ColumnElement[bool] | None = None
+    ) -> None:
+        """Erase tasks that are locked, but for the jobs that are to be kept."""
         task_ids = [task.taskID for task in tasks]
         kept_jobs: Collection[str] = ()
         kept_tasks: Collection[str] = ()
-        if until is not None:
-            newer = sa.select(jobs.c.jobID, jobs.c.taskID).where(
-                jobs.c.taskID.in_(task_ids), jobs.c.submittedAt > until
-            )
-            kept = (await connection.execute(newer)).all()
+        if keep is not None:
+            to_keep = sa.select(jobs.c.jobID, jobs.c.taskID).where(jobs.c.taskID.in_(task_ids), keep)
+            kept = (await connection.execute(to_keep)).all()
             kept_jobs, kept_tasks = {row.jobID for row in kept}, {row.taskID for row in kept}
         gone = [task for task in tasks if task.taskID not in kept_tasks]
         gone_ids = [task.taskID for task in gone]

@@ -63,6 +63,7 @@ jobs = sa.Table(
     sa.Column("report", sa.JSON(none_as_null=True)),
     sa.Column("imageID", sa.String(24)),
     sa.Column("submittedAt", UtcDateTime, nullable=False),  # when its upload began
+    sa.Column("provedAt", sa.BigInteger),  # Unix time of the newest proof that it came with; NULL: no token
     sa.Column("publishedAt", UtcDateTime, nullable=False),  # when TaskSubmitted was last put into the outbox
     sa.Column("endedAt", UtcDateTime),
     sa.Column("fingerprint", sa.String(64)),  # of what its analysis is given; NULL: before there were any
@@ -113,6 +114,7 @@ erasures = sa.Table(
     sa.Column("userID", key_string(255), index=True),  # NULL: everything is erased
     sa.Column("deletedAt", UtcDateTime, nullable=False),
     sa.Column("profileVersion", sa.BigInteger, nullable=False),
+    sa.Column("signedOutUntil", sa.BigInteger, nullable=False, server_default="0"),  # Unix time in seconds
     sa.Column("notedAt", UtcDateTime, nullable=False, index=True),
 )
 

@@ -159,13 +159,15 @@ class TaskStore:
         uploaded: Sequence[UploadedPhoto],
         key: str | None = None,
         begun: float | None = None,
+        proved_at: int | None = None,
     ) -> str:
         """Store a submission, in place of an earlier one of the same task, and announce it; the id of its job.
 
         When it repeats an earlier request (see :mod:`.idempotency`), that one's job is answered instead, and nothing
-        is stored. ``begun`` is when its upload began, by the clock of the event loop; by default, now. After a
+        is stored. ``begun`` is when its upload began, by the clock of the event loop; by default, now. ``proved_at``
+        is the age of the token that it came with, as :class:`Identity` has it; None without one. After a
         :class:`Problem` nothing is stored either: 403 when the task is somebody else's, 409 when ``key`` came with
-        another submission, 410 when the account was deleted since it began, 429 when too many jobs of this person
+        another submission, 410 when the account was deleted since either, 429 when too many jobs of this person
         have not ended.
         """
         clock = asyncio.get_running_loop().time
@@ -173,7 +175,8 @@ class TaskStore:
 
         async def change() -> str | Leased:
             async with self._database.write() as connection:
-                return await self._submit(connection, job_id, submission, uploaded, key, clock() - start)
+                since = clock() - start
+                return await self._submit(connection, job_id, submission, uploaded, key, since, proved_at)
 
         answered = await _again_when_lost(change)
         if isinstance(answered, str):
@@ -189,6 +192,7 @@ class TaskStore:
         uploaded: Sequence[UploadedPhoto],
         key: str | None,
         begun_seconds_ago: float,
+        proved_at: int | None,
     ) -> str | Leased:
         """The announcement of the job, or the id of the job that was submitted before instead."""
         task_id = submission.task_id
@@ -202,6 +206,7 @@ class TaskStore:
                     "submitters": [submission.user_id],
                     "bound": self._bounds.jobs_of_a_person,
                     "begun": microseconds(-begun_seconds_ago),
+                    "proved": proved_at,
                     **self._erasures.of(submission.user_id),
                 },
             )
@@ -209,7 +214,7 @@ class TaskStore:
         if known.deletedSince:
             raise Problem(410, DELETED)
         if key is not None and (named := await self._named(connection, submission.user_id, key, submitted)):
-            return named
+            return await self._repeated(connection, named, proved_at)
         household = None if known.household is None else Household.model_validate(known.household)
         given = of_analysis(submitted, household)
         values = {
@@ -232,7 +237,7 @@ class TaskStore:
             if known.userID != submission.user_id:
                 raise Problem(403, FOREIGN)
             if key is None and await self._is_repeated(connection, known.jobID, given):
-                return str(known.jobID)
+                return await self._repeated(connection, str(known.jobID), proved_at)
             unfinished -= await self._replace_earlier(connection, task_id)
             self._bound_jobs(unfinished)
             await connection.execute(
@@ -248,6 +253,7 @@ class TaskStore:
                 "userID": submission.user_id,
                 "state": JobState.QUEUED,
                 "submitted": microseconds(-begun_seconds_ago),
+                "provedAt": proved_at,
                 "fingerprint": given,
                 "traceparent": traceparent(),
             },
@@ -321,6 +327,13 @@ class TaskStore:
             jobs.c.submittedAt >= now(-REPEAT_SECONDS),
         )
         return (await connection.execute(same)).first() is not None
+
+    async def _repeated(self, connection: AsyncConnection, job_id: str, proved_at: int | None) -> str:
+        """The job, which belongs to the account of the newest token that it was submitted with."""
+        if proved_at is not None:
+            older = (jobs.c.jobID == job_id, jobs.c.provedAt < proved_at)
+            await connection.execute(sa.update(jobs).where(*older).values(provedAt=proved_at))
+        return job_id
 
     async def _replace_earlier(self, connection: AsyncConnection, task_id: str) -> int:
         """End the earlier submission's job visibly, and give up its photos; reports of ended jobs stay.

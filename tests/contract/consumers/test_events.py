@@ -152,9 +152,14 @@ READINGS = (
         "tasks.accounts",
         AccountDeleted,
         "user_id deleted_at profile_version",
-        "",
+        "signed_out_until",
         {"user_id": "someone@example.com", "deleted_at": "2026-01-02T03:04:05Z", "profile_version": 0},
-        {"user_id": "someone@example.com", "deleted_at": "2026-01-02T03:04:05.678901+01:00", "profile_version": 7},
+        {
+            "user_id": "someone@example.com",
+            "deleted_at": "2026-01-02T03:04:05.678901+01:00",
+            "profile_version": 7,
+            "signed_out_until": 1760000000,
+        },
     ),
 )
 each_reading = pytest.mark.parametrize("reading", READINGS, ids=str)

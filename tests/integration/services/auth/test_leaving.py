@@ -146,6 +146,12 @@ async def test_a_deleted_account_leaves_no_row(auth: Auth) -> None:
     assert auth.email not in await everything(auth)
 
 
+async def test_a_deletion_says_which_tokens_are_from_before_it(auth: Auth) -> None:
+    await ask(auth, "DELETE", "/v1/account", await auth.login())
+    (signed_out,), (deleted,) = await heard(auth, SignedOut), await heard(auth, AccountDeleted)
+    assert deleted.signed_out_until == signed_out.until
+
+
 async def test_a_profile_that_still_waits_for_the_broker_is_not_sent(
     auth: Auth, monkeypatch: pytest.MonkeyPatch
 ) -> None:

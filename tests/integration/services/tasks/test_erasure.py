@@ -33,10 +33,14 @@ from tests.integration.services.tasks.test_store import (
 )
 from tests.integration.services.tasks.test_sweeper import settings
 
+SIGNED_OUT_UNTIL = 1_790_000_000  # Unix time, of another clock than that of the database
 
-def deleted(user_id: str = ME, *, seconds_ago: float = 5, version: int = 7) -> AccountDeleted:
+
+def deleted(
+    user_id: str = ME, *, seconds_ago: float = 5, version: int = 7, signed_out_until: int = 0
+) -> AccountDeleted:
     at = datetime.now(UTC) - timedelta(seconds=seconds_ago)
-    return AccountDeleted(user_id=user_id, deleted_at=at, profile_version=version)
+    return AccountDeleted(user_id=user_id, deleted_at=at, profile_version=version, signed_out_until=signed_out_until)
 
 
 def seconds_ago(seconds: float) -> float:
@@ -57,9 +61,19 @@ def profile(version: int, user_id: str = ME) -> ProfileUpdated:
     return ProfileUpdated(user_id=user_id, version=version, household=Household(zip_code="15213"))
 
 
-async def submit(store: TaskStore, job_id: str, task_id: str, user_id: str = ME, *, began: float = 10) -> list[str]:
+async def submit(
+    store: TaskStore,
+    job_id: str,
+    task_id: str,
+    user_id: str = ME,
+    *,
+    began: float = 10,
+    proved_at: int | None = None,
+) -> list[str]:
     photographed = uploaded()
-    await store.submit(job_id, submission(task_id, user_id), photographed, begun=seconds_ago(began))
+    await store.submit(
+        job_id, submission(task_id, user_id), photographed, begun=seconds_ago(began), proved_at=proved_at
+    )
     return [photo.photo_id for photo in photographed]
 
 
@@ -148,6 +162,47 @@ async def test_of_a_task_that_the_new_account_submits_again_only_the_old_submiss
     assert [event.job_id for event in await announcements(tasks_database)] == ["new"]
 
 
+async def test_what_a_token_from_before_the_deletion_submits_after_it_is_erased_too(
+    store: TaskStore, erasures: Erasures, tasks_database: Database
+) -> None:
+    """Tasks hears of a deletion later than it is made, and until then such a token submits."""
+    old = await submit(store, "old", "task", began=2, proved_at=SIGNED_OUT_UNTIL)
+    await submit(store, "older", "another", began=2, proved_at=SIGNED_OUT_UNTIL - 3000)
+    new = await submit(store, "new", "task", began=1, proved_at=SIGNED_OUT_UNTIL + 1)
+    await submit(store, "without a token", "third", began=1)
+    await erasures.note(deleted(seconds_ago=5, signed_out_until=SIGNED_OUT_UNTIL))
+    assert await erasures.erase_deleted_accounts() == 2
+    await settled(tasks_database)
+    await erasures.erase_deleted_accounts()
+    assert {row["jobID"] for row in await rows(tasks_database, jobs)} == {"new", "without a token"}
+    assert [photo["photoID"] for photo in (await store.find_task("task") or {})["photos"]] == new
+    assert set(old) < await dropped(tasks_database)
+
+
+async def test_a_token_from_before_a_deletion_that_is_known_submits_nothing(
+    store: TaskStore, erasures: Erasures, tasks_database: Database
+) -> None:
+    await erasures.note(deleted(seconds_ago=60, signed_out_until=SIGNED_OUT_UNTIL))
+    with pytest.raises(Problem) as caught:
+        await submit(store, "old", "task", began=0, proved_at=SIGNED_OUT_UNTIL)
+    assert caught.value.status == 410
+    assert await rows(tasks_database, jobs) == []
+    await submit(store, "new", "task", began=0, proved_at=SIGNED_OUT_UNTIL + 1)
+
+
+@pytest.mark.parametrize("key", ["key", None])
+async def test_what_a_new_account_submits_in_just_the_same_form_stays(
+    store: TaskStore, erasures: Erasures, tasks_database: Database, key: str | None
+) -> None:
+    """It was answered with the job of the old token, and that answer must stay true."""
+    photographed = uploaded()
+    for job_id, proved_at in (("old", SIGNED_OUT_UNTIL), ("new", SIGNED_OUT_UNTIL + 1), ("late", SIGNED_OUT_UNTIL)):
+        assert await store.submit(job_id, submission(), photographed, key, proved_at=proved_at) == "old"
+    await erasures.note(deleted(seconds_ago=5, signed_out_until=SIGNED_OUT_UNTIL))
+    assert await erasures.erase_deleted_accounts() == 0
+    assert [row["jobID"] for row in await rows(tasks_database, jobs)] == ["old"]
+
+
 async def test_a_profile_that_arrives_late_brings_no_household_back_and_one_of_a_new_account_counts(
     store: TaskStore, erasures: Erasures, tasks_database: Database
 ) -> None:
@@ -194,12 +249,14 @@ async def test_photos_that_only_the_old_backends_lists_name_are_erased_too(
 
 
 async def test_deletions_in_any_order_make_the_latest_count(erasures: Erasures, tasks_database: Database) -> None:
-    later, earlier = deleted(seconds_ago=1, version=2), deleted(seconds_ago=9, version=8)
+    later = deleted(seconds_ago=1, version=2, signed_out_until=SIGNED_OUT_UNTIL)
+    earlier = deleted(seconds_ago=9, version=8, signed_out_until=SIGNED_OUT_UNTIL - 8)
     for event in (later, earlier, later):
         await erasures.note(event)
     (noted,) = await rows(tasks_database, erasure_table)
     assert abs(noted["deletedAt"] - later.deleted_at) < timedelta(milliseconds=2)
     assert noted["profileVersion"] == 8
+    assert noted["signedOutUntil"] == SIGNED_OUT_UNTIL
 
 
 async def test_several_replicas_erase_one_account_together(

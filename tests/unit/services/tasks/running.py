@@ -56,8 +56,8 @@ class Service:
     database: Database
     token: str | None = None
 
-    def bearer(self, user: str = EMAIL) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.access.token(sub=user)}"}
+    def bearer(self, user: str = EMAIL, **claims: Any) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.access.token(sub=user, **claims)}"}
 
     def metric(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0

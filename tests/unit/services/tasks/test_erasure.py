@@ -1,6 +1,7 @@
 """What a deletion means for requests that are under way."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,6 +34,19 @@ async def test_an_upload_that_a_deletion_overtakes_is_refused_and_its_photos_are
         assert "deleted" in answer.json["detail"]
         assert await files(service, tmp_path) == 0
         assert (await service.submit("task", pair(), uid="another@example.com")).status == 200
+
+
+async def test_a_submission_counts_as_old_as_its_token(tmp_path: Path) -> None:
+    async with tasks_service(tmp_path, auth_mode="required") as service:
+        issued = int(time.time()) - 100
+        old, new = service.bearer(PERSON, iat=issued), service.bearer(PERSON, iat=issued + 1)
+        long_ago = datetime.now(UTC) - timedelta(hours=1)
+        await service.hear(
+            AccountDeleted(user_id=PERSON, deleted_at=long_ago, profile_version=0, signed_out_until=issued)
+        )
+        assert (await service.submit("task", pair(), uid=PERSON, headers=old)).status == 410
+        assert await files(service, tmp_path) == 0
+        assert (await service.submit("task", pair(), uid=PERSON, headers=new)).status == 200
 
 
 async def test_a_picture_whose_job_is_erased_while_it_arrives_is_not_kept(
