@@ -89,7 +89,7 @@ def create_app(settings: AuthSettings, metrics: Metrics, make_broker: Callable[[
     )
     app.include_router(router)
     app.include_router(internal_router)
-    app.include_router(health_router())
+    app.include_router(health_router(dispensable={"broker"}))  # events wait in the outbox meanwhile
     install_problems(app, transient=(*TRANSIENT, OSError, asyncio.TimeoutError))
     app.add_middleware(RequestScope, service=SERVICE, metrics=metrics)
     return app

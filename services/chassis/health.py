@@ -1,7 +1,11 @@
-"""``/healthz``: the process is alive. ``/readyz``: each of its dependencies, by name, answered just now."""
+"""``/healthz``: the process is alive. ``/readyz``: whether it can serve, and which of its dependencies answered now.
+
+A balancer sends nobody to a service that is not ready. So one that serves without a dependency is ready while that is
+away, and says that it is ``degraded``: when all replicas miss it, sending people elsewhere helps nobody.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import structlog
 from fastapi import APIRouter, Request
@@ -27,8 +31,11 @@ async def _passes(name: str, check: Callable[[], Awaitable[object]]) -> bool:
     return True
 
 
-def health_router() -> APIRouter:
-    """Routes for an app whose lifespan state has ``checks``: a name and a coroutine function per dependency."""
+def health_router(dispensable: Collection[str] = ()) -> APIRouter:
+    """Routes for an app whose lifespan state has ``checks``: a name and a coroutine function per dependency.
+
+    ``dispensable`` are those without which the service still serves.
+    """
     router = APIRouter(include_in_schema=False)
 
     @router.get("/healthz")
@@ -39,11 +46,12 @@ def health_router() -> APIRouter:
     async def readyz(request: Request) -> JSONResponse:
         checks: Checks = request.state.checks
         answers = await asyncio.gather(*(_passes(name, check) for name, check in checks.items()))
-        ready = all(answers)
+        away = {name for name, ok in zip(checks, answers, strict=True) if not ok}
+        ready = away.issubset(dispensable)
         return JSONResponse(
             {
-                "status": "ready" if ready else "not ready",
-                "checks": {name: "ok" if ok else "failed" for name, ok in zip(checks, answers, strict=True)},
+                "status": "not ready" if not ready else "degraded" if away else "ready",
+                "checks": {name: "failed" if name in away else "ok" for name in checks},
             },
             status_code=200 if ready else 503,
         )

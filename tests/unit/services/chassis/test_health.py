@@ -1,7 +1,7 @@
 """Alive is not ready: what each probe says, and how soon."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,13 +26,13 @@ async def hanging() -> None:
     await asyncio.Event().wait()
 
 
-async def ask(path: str, checks: Checks) -> tuple[int, Any]:
+async def ask(path: str, checks: Checks, dispensable: Collection[str] = ()) -> tuple[int, Any]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Checks]]:
         yield {"checks": checks}
 
     app = FastAPI(lifespan=lifespan)
-    app.include_router(health_router())
+    app.include_router(health_router(dispensable))
     with bind("127.0.0.1", 0) as sock:
         url = f"http://127.0.0.1:{sock.getsockname()[1]}{path}"
         async with (
@@ -56,6 +56,17 @@ async def test_ready_when_every_dependency_answers() -> None:
 async def test_not_ready_names_what_failed_and_nothing_more() -> None:
     answer = await ask("/readyz", {"sql": broken, "broker": fine})
     assert answer == (503, {"status": "not ready", "checks": {"sql": "failed", "broker": "ok"}})
+
+
+async def test_a_service_that_serves_without_a_dependency_is_ready_and_says_what_is_away() -> None:
+    answer = await ask("/readyz", {"sql": fine, "broker": broken}, ["broker"])
+    assert answer == (200, {"status": "degraded", "checks": {"sql": "ok", "broker": "failed"}})
+
+
+async def test_it_is_not_ready_without_what_it_needs_whatever_else_is_away() -> None:
+    for checks in ({"sql": broken, "broker": fine}, {"sql": broken, "broker": broken}):
+        status, answer = await ask("/readyz", checks, ["broker"])
+        assert (status, answer["status"]) == (503, "not ready")
 
 
 async def test_a_dependency_that_hangs_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import base64
-import json
 import secrets
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -483,5 +483,23 @@ async def test_a_photo_that_breaks_off_never_looks_whole(service: Service, monke
 async def test_health_and_readiness_name_the_dependencies(service: Service) -> None:
     assert (await service.get("/healthz")).status == 200
     ready = await service.get("/readyz")
-    assert ready.status == 200
-    assert {"sql", "photos", "broker"} <= set(json.loads(ready.body).get("checks", ready.json))
+    checks = {"sql": "ok", "photos": "ok", "broker": "ok"}
+    assert (ready.status, ready.json) == (200, {"status": "ready", "checks": checks})
+
+
+async def test_it_is_ready_and_takes_submissions_while_the_broker_is_away(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.broker, "away", True)
+    ready = await service.get("/readyz")
+    assert (ready.status, ready.json["status"]) == (200, "degraded")
+    assert ready.json["checks"] == {"sql": "ok", "photos": "ok", "broker": "failed"}
+    assert (await service.submit(new_task(), headers=service.bearer())).status == 200
+
+
+async def test_it_is_not_ready_without_its_photos(
+    service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(service.photos, "_folder", tmp_path / "gone")
+    ready = await service.get("/readyz")
+    assert (ready.status, ready.json["checks"]["photos"]) == (503, "failed")
