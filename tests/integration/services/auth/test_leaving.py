@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,9 +11,12 @@ import sqlalchemy as sa
 
 from contracts.events import AccountDeleted, ProfileUpdated, SignedOut
 from contracts.internal import PROFILE_PATH
+from services.auth.app import MIGRATIONS, SERVICE
 from services.auth.models import metadata, outbox, sign_outs
 from services.auth.store import UserStore
+from services.chassis.database import Database
 from services.chassis.identity import InvalidTokenError
+from services.chassis.migrations import migrate
 from services.chassis.outbox import Outbox
 from services.chassis.signouts import KEPT_SECONDS, SignOuts
 from tests.integration.services.auth.conftest import SERVICE_TOKEN, Auth
@@ -48,6 +52,7 @@ async def heard(auth: Auth, kind: Any) -> list[Any]:
     return found()
 
 
+LONG_AGO = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 LEAVING = pytest.mark.parametrize(("method", "path"), [("POST", "/v1/sign_out"), ("DELETE", "/v1/account")])
 
 
@@ -150,6 +155,26 @@ async def test_a_deletion_says_which_tokens_are_from_before_it(auth: Auth) -> No
     await ask(auth, "DELETE", "/v1/account", await auth.login())
     (signed_out,), (deleted,) = await heard(auth, SignedOut), await heard(auth, AccountDeleted)
     assert deleted.signed_out_until == signed_out.until
+
+
+async def test_a_deletion_is_dated_by_the_databases_clock_as_submissions_are(sql_url: str) -> None:
+    """The clock of the process may be another, and what was submitted before the deletion would stay."""
+    database = Database(sql_url)
+
+    @sa.event.listens_for(database.engine.sync_engine, "connect")
+    def stop_clock(connection: Any, _: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SET timestamp = {LONG_AGO.timestamp()}")
+        cursor.close()
+
+    await migrate(database, SERVICE, MIGRATIONS)
+    store = UserStore(database, Outbox(outbox), SignOuts(database, sign_outs, SERVICE_TOKEN))
+    await store.delete_account(proved("someone@example.com"))
+    async with database.read() as connection:
+        envelopes = (await connection.scalars(sa.select(outbox.c.envelope))).all()
+    await database.close()
+    (deleted,) = [envelope["data"] for envelope in envelopes if envelope["type"] == AccountDeleted.TYPE]
+    assert datetime.fromisoformat(deleted["deleted_at"]) == LONG_AGO
 
 
 async def test_a_profile_that_still_waits_for_the_broker_is_not_sent(

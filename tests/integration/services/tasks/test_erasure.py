@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -10,9 +11,11 @@ import sqlalchemy as sa
 from contracts.events import AccountDeleted, Household, ProfileUpdated
 from services.chassis.database import Database, now
 from services.chassis.metrics import Metrics
+from services.chassis.migrations import migrate
 from services.chassis.outbox import Outbox
 from services.chassis.problems import Problem
 from services.tasks import erasure as erasure_module
+from services.tasks.app import MIGRATIONS, SERVICE
 from services.tasks.erasure import SETTLE_SECONDS, TOMBSTONE_DAYS, Erasures
 from services.tasks.models import erasures as erasure_table
 from services.tasks.models import households, jobs, leakage_tasks, metadata, outbox, photos, suggestions
@@ -21,6 +24,7 @@ from services.tasks.photos.store import PhotoMetadata, new_photo_id
 from services.tasks.store import StoredPicture, TaskStore
 from services.tasks.sweeper import Sweeper
 from tests.brokers import RecordingBroker
+from tests.integration.services.tasks.conftest import task_store
 from tests.integration.services.tasks.test_store import (
     ME,
     SOMEBODY_ELSE,
@@ -130,6 +134,23 @@ async def test_a_submission_whose_upload_began_before_the_deletion_is_refused_an
     await erasures.erase_deleted_accounts()
     assert [row["jobID"] for row in await rows(tasks_database, jobs)] == ["new"]
     assert await dropped(tasks_database) == set()
+
+
+async def test_a_submission_is_dated_by_the_databases_clock_as_deletions_are(sql_url: str) -> None:
+    database = Database(sql_url)
+    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+    @sa.event.listens_for(database.engine.sync_engine, "connect")
+    def stop_clock(connection: Any, _: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SET timestamp = {at.timestamp()}")
+        cursor.close()
+
+    await migrate(database, SERVICE, MIGRATIONS)
+    await submit(task_store(database), "job", "task", began=10)
+    (stored,) = await rows(database, jobs)
+    await database.close()
+    assert timedelta(seconds=10) <= at - stored["submittedAt"] < timedelta(seconds=15)
 
 
 async def test_a_submission_that_could_not_see_the_deletion_is_found_later(
