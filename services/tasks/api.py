@@ -130,7 +130,7 @@ async def detect_leak(request: Request) -> SubmissionAnswer:
     A retry is told from a new submission: with the same `Idempotency-Key` and the same content, the first job is
     answered again for 24 hours, however it ended; with other content, 409. Without a key, the same content for the
     same task within 2 minutes is answered with the same job, unless that has failed. Content is the task's fields and
-    the bytes of its photos.
+    the bytes of its photos. While too many jobs of a person have not ended (429), a retry is told by its key alone.
     """
     begun = asyncio.get_running_loop().time()
     state = request.state

@@ -2,6 +2,9 @@
 
 A client that names its request (``Idempotency-Key``) gets the first answer again for KEY_SECONDS. The published app
 names nothing; of it, the same bytes for the same task within REPEAT_SECONDS are a retry.
+
+A person with too many unfinished jobs, known by a token, is refused before the body is read unless the key is known: a
+retry without one would be recognised only by reading and storing the whole body, which is what the bound spares us.
 """
 
 import dataclasses

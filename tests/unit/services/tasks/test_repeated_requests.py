@@ -70,6 +70,14 @@ async def test_too_many_unfinished_jobs_are_refused_and_leave_no_photos(tmp_path
             await service.new_job("one-more", pair(), **how)
 
 
+async def test_at_the_bound_a_retry_is_told_by_its_key_alone(tmp_path: Path) -> None:
+    async with tasks_service(tmp_path, auth_mode="required", max_unfinished_jobs=1) as service:
+        plain, named = service.bearer(), service.bearer() | {"Idempotency-Key": "key"}
+        job = await service.new_job("task", pair(), headers=named)
+        assert await service.new_job("task", pair(), headers=named) == job
+        is_problem(await service.submit("task", pair(), headers=plain), 429)
+
+
 async def test_while_the_broker_is_away_submissions_are_taken_up_to_a_bound_and_it_recovers_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
