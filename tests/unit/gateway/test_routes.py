@@ -2,15 +2,25 @@
 
 import json
 import re
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from gateway.routes import PUBLIC_ROUTES, PublicRoute
-from tests.unit.gateway.door import opened, told
+from tests.unit.gateway.door import Door, opened, told
 from tests.unit.gateway.wire import ask, chunked_post, get, post
 
-BOTH_WAYS = pytest.mark.parametrize("same_process", [False, True], ids=["behind sockets", "in the same process"])
+WAYS = {"behind sockets": False, "in the same process": True}
+BOTH_WAYS = pytest.mark.parametrize("same_process", WAYS.values(), ids=WAYS)
 PATHS = [(route, path) for route in PUBLIC_ROUTES for path in route.paths]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=WAYS.values(), ids=WAYS)
+async def door(request: pytest.FixtureRequest) -> AsyncIterator[Door]:
+    """One gateway for the many paths that are only asked for."""
+    async with opened(same_process=request.param, auth_mode="legacy") as door:
+        yield door
 
 
 def request(route: PublicRoute, path: str) -> bytes:
@@ -50,7 +60,7 @@ async def test_the_public_paths_are_the_ones_that_the_app_calls_and_the_ones_tha
     ]
 
 
-@BOTH_WAYS
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "path",
     [
@@ -107,16 +117,16 @@ async def test_the_public_paths_are_the_ones_that_the_app_calls_and_the_ones_tha
         "*",
     ],
 )
-async def test_no_other_path_reaches_a_service(path: str, same_process: bool):
-    async with opened(same_process=same_process, auth_mode="legacy") as door:
-        answer = await ask(door.port, get(path))
-        assert (door.auth.paths, door.tasks.paths) == ([], [])
+async def test_no_other_path_reaches_a_service(path: str, door: Door):
+    reached = len(door.auth.paths), len(door.tasks.paths)
+    answer = await ask(door.port, get(path))
+    assert (len(door.auth.paths), len(door.tasks.paths)) == reached
     assert answer.status == 404
     assert json.loads(answer.body)["detail"] == "Not Found"
     assert answer.header("content-type") == "application/problem+json"
 
 
-@BOTH_WAYS
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "path",
     [
@@ -131,9 +141,8 @@ async def test_no_other_path_reaches_a_service(path: str, same_process: bool):
         "/v1/tasks/%00",
     ],
 )
-async def test_an_id_with_signs_that_mean_something_in_a_path_stays_an_id(path: str, same_process: bool):
-    async with opened(same_process=same_process, auth_mode="legacy") as door:
-        answer = await ask(door.port, get(path))
+async def test_an_id_with_signs_that_mean_something_in_a_path_stays_an_id(path: str, door: Door):
+    answer = await ask(door.port, get(path))
     if "%2f" in path:
         assert answer.status == 404
     else:

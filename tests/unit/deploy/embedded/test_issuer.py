@@ -9,7 +9,7 @@ from deploy.embedded.issuer import CLIENT_ID, create_issuer, new_key
 from services.chassis.identity import GoogleTokens
 from tests.tokens import Published
 
-KEY = new_key()
+ISSUER = create_issuer(new_key())
 
 
 async def ask(
@@ -42,7 +42,7 @@ async def ask(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await create_issuer(KEY)(scope, receive, send)
+    await ISSUER(scope, receive, send)
     return sent[0]["status"], json.loads(b"".join(message.get("body", b"") for message in sent))
 
 
