@@ -9,9 +9,10 @@ from aiohttp import web
 from services.analysis.app import create_app
 from services.analysis.settings import AnalysisSettings
 from services.chassis.metrics import Metrics
-from services.chassis.serving import bind, listening, running
+from services.chassis.serving import running
+from tests import loopback
 from tests.brokers import RecordingBroker
-from tests.loopback import served
+from tests.unit.gateway.wire import served
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ async def tasks_url() -> AsyncIterator[str]:
 
     tasks = web.Application()
     tasks.router.add_get("/healthz", alive)
-    async with served(tasks) as url:
+    async with loopback.served(tasks) as url:
         yield url
 
 
@@ -30,14 +31,12 @@ async def test_it_is_not_ready_without_the_broker_that_all_its_work_comes_from(t
     settings = AnalysisSettings(
         rabbitmq_url="in-process", tasks_url=tasks_url, service_token="between services only", analyzer="mock"
     )
-    with bind("127.0.0.1", 0) as sock:
-        url = f"http://127.0.0.1:{sock.getsockname()[1]}/readyz"
-        async with (
-            running(create_app(settings, Metrics(), lambda: broker)) as app,
-            listening(app, sock),
-            aiohttp.ClientSession() as http,
-        ):
-            for away, status, says in ((False, 200, "ready"), (True, 503, "not ready")):
-                broker.away = away
-                async with http.get(url) as answer:
-                    assert (answer.status, (await answer.json())["status"]) == (status, says)
+    async with (
+        running(create_app(settings, Metrics(), lambda: broker)) as app,
+        served(app) as port,
+        aiohttp.ClientSession() as http,
+    ):
+        for away, status, says in ((False, 200, "ready"), (True, 503, "not ready")):
+            broker.away = away
+            async with http.get(f"http://127.0.0.1:{port}/readyz") as answer:
+                assert (answer.status, (await answer.json())["status"]) == (status, says)

@@ -11,7 +11,8 @@ from fastapi import FastAPI
 
 from services.chassis import health
 from services.chassis.health import Checks, health_router
-from services.chassis.serving import bind, listening, running
+from services.chassis.serving import running
+from tests.unit.gateway.wire import served
 
 
 async def fine() -> None:
@@ -33,15 +34,13 @@ async def ask(path: str, checks: Checks, dispensable: Collection[str] = ()) -> t
 
     app = FastAPI(lifespan=lifespan)
     app.include_router(health_router(dispensable))
-    with bind("127.0.0.1", 0) as sock:
-        url = f"http://127.0.0.1:{sock.getsockname()[1]}{path}"
-        async with (
-            running(app) as ready,
-            listening(ready, sock),
-            aiohttp.ClientSession() as http,
-            http.get(url) as response,
-        ):
-            return response.status, await response.json()
+    async with (
+        running(app) as ready,
+        served(ready) as port,
+        aiohttp.ClientSession() as http,
+        http.get(f"http://127.0.0.1:{port}{path}") as response,
+    ):
+        return response.status, await response.json()
 
 
 async def given_up() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
 from services.chassis import protocol
-from services.chassis.serving import bind, listening
+from tests.unit.gateway.wire import served
 
 PATIENCE = 10.0
 
@@ -49,19 +49,12 @@ class Deaf(App):
 
 @asynccontextmanager
 async def connected(app: App) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    async with served(app) as address:
-        reader, writer = await asyncio.open_connection(*address)
+    async with served(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
             yield reader, writer
         finally:
             writer.close()
-
-
-@asynccontextmanager
-async def served(app: App) -> AsyncIterator[tuple[str, int]]:
-    sock = bind("127.0.0.1", 0)
-    async with listening(app, sock):
-        yield sock.getsockname()
 
 
 async def sent_until_closed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, piece: bytes) -> int:
@@ -103,10 +96,10 @@ async def test_what_is_no_body_does_not_go_on_for_ever(begin: bytes, piece: byte
 
 async def test_connections_beyond_the_bound_are_closed_until_others_end(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(protocol, "MOST_CONNECTIONS", 2)
-    async with served(App()) as address:
+    async with served(App()) as port:
 
         async def answer() -> bytes:
-            reader, writer = await asyncio.open_connection(*address)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             async with asyncio.timeout(PATIENCE):
                 try:
@@ -116,7 +109,7 @@ async def test_connections_beyond_the_bound_are_closed_until_others_end(monkeypa
                 finally:
                     writer.close()
 
-        held = [await asyncio.open_connection(*address) for _ in range(2)]
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
         async with asyncio.timeout(PATIENCE):
             while await answer() != b"":  # until the server knows of both
                 await asyncio.sleep(0.01)
