@@ -408,6 +408,17 @@ async def test_a_result_of_an_unknown_job_is_passed_over(events: Events, tasks_d
     assert events.ended("done") == events.ended("error") == 0
 
 
+async def test_a_report_on_another_task_than_the_jobs_changes_nothing(store: TaskStore, events: Events) -> None:
+    await store.submit("job", submission("task"), uploaded())
+    await store.submit("other job", submission("other task"), uploaded())
+    await events(completed("job", "other task"))
+    assert (await job(store, "job"))["state"] == (await job(store, "other job"))["state"] == "queued"
+    for task_id in ("task", "other task"):
+        task = await store.find_task(task_id)
+        assert task is not None
+        assert (task["leakSeverity"], task["reportPhotoID"]) == (None, None)
+
+
 async def test_in_every_order_and_however_often_repeated_the_first_end_is_the_end(
     store: TaskStore, tasks_database: Database
 ) -> None:
