@@ -28,7 +28,10 @@ _PRINTED_HEIGHTS_PX = (8.0, 13.0, 26.0)  # that the comparison prepares for
 _ALIKE = 0.72  # least likeness to a digit
 _CLEAR = 0.04  # by which the best digit leads the second
 _PLUS_MINUS_ALIKE = 0.6
-_PRINT_STEPS = (55, 110)  # how much print stands out, 0..255; the second parts signs of small print that touch
+# How much print stands out, 0..255; the second parts signs of small print that touch, the third shows print on pale
+# ground.
+_PRINT_STEPS = (55, 110, 30)
+_BAR_FRAME_PX = 1  # of a colour bar
 _READING_SIDE_PX, _WORTH_ENLARGING = 640, 1.3  # much smaller pictures are enlarged to it; a little only blurs
 _TALLEST, _SHORTEST_PX = 0.12, 10  # signs: of the picture's longer side; after the enlargement
 _MOST_SIGNS = 400  # bounds the time for a picture full of bright specks
@@ -73,13 +76,19 @@ def read_printed_range(
         enlarged = 1.0
     else:
         rgb = np.asarray(cv2.resize(rgb, None, fx=enlarged, fy=enlarged, interpolation=cv2.INTER_CUBIC), np.uint8)
-    pages = [_page(rgb, step) for step in _PRINT_STEPS]
-    for page in pages:
-        numbers = _numbers(page, pages[0])
-        found = _around_plus_minus(page, numbers)
-        if found is None and bar is not None:
-            x0, y0, x1, y1 = (round(value * enlarged) for value in bar)
-            found = _at_ends(numbers, (x0, y0, x1, y1))
+    if bar is not None:
+        x0, y0, x1, y1 = (round(value * enlarged) for value in bar)
+        bar = (x0, y0, x1, y1)
+    fullest: _Page | None = None
+    numbers: list[PrintedNumber] = []
+    for step in _PRINT_STEPS:
+        page = _page(rgb, step, bar)
+        fullest = fullest or page
+        own = _numbers(page, fullest)
+        numbers += own
+        found = _around_plus_minus(page, own)
+        if found is None and bar is not None and page is not fullest:  # each page may show a part of a number alone
+            found = _at_ends(_without_parts(numbers), bar)
         if found is None:
             continue
         celsius = found
@@ -133,14 +142,18 @@ def _at_ends(numbers: list[PrintedNumber], bar: Box) -> tuple[float, float] | No
     chosen: list[PrintedNumber] = []
     for x, y in ends:
         near = [(_distance(number.box, x, y), number) for number in numbers]
-        near = [(far, number) for far, number in near if far < max(2.5 * (number.box[3] - number.box[1]), 0.2 * length)]
+        near = [(far, number) for far, number in near if far < max(2.5 * _tall(number), 0.25 * length)]
         if not near:
             return None
         chosen.append(min(near, key=lambda pair: pair[0])[1])
     low, high = chosen
-    sizes = [number.box[3] - number.box[1] for number in chosen]
+    sizes = [_tall(number) for number in chosen]
     alike = low.decimals == high.decimals and max(sizes) < 1.25 * min(sizes)  # the two are printed in one style
     return (low.value, high.value) if alike and low is not high else None
+
+
+def _tall(number: PrintedNumber) -> int:
+    return number.box[3] - number.box[1]
 
 
 def _distance(box: Box, x: float, y: float) -> float:
@@ -149,21 +162,36 @@ def _distance(box: Box, x: float, y: float) -> float:
     return float(np.hypot(dx, dy))
 
 
-def _page(rgb: NDArray[np.uint8], step: int) -> _Page:
+def _page(rgb: NDArray[np.uint8], step: int, bar: Box | None) -> _Page:
+    """The strokes that stand out by ``step``; the bar itself, which is as light and as high as a digit, is none."""
     red, green, blue = cv2.split(rgb)
     least = np.asarray(cv2.min(cv2.min(red, green), blue), np.uint8)
     side = max(9, max(least.shape) // 14) | 1
     above = np.asarray(cv2.morphologyEx(least, cv2.MORPH_TOPHAT, np.ones((side, side), np.uint8)), np.uint8)
     strokes = (above > step).astype(np.uint8)
+    if bar is not None:
+        x0, y0 = (max(value - _BAR_FRAME_PX, 0) for value in bar[:2])
+        strokes[y0 : bar[3] + _BAR_FRAME_PX, x0 : bar[2] + _BAR_FRAME_PX] = 0
     count, labels, stats, _ = cv2.connectedComponentsWithStats(strokes, connectivity=8)
     parts = np.hstack([stats[1:count], np.arange(1, count)[:, None]]).astype(np.int64)
     return _Page(above, np.asarray(labels, np.int32), parts[parts[:, 4] >= 4][:, [0, 1, 2, 3, 5]])
 
 
+def _without_parts(numbers: list[PrintedNumber]) -> list[PrintedNumber]:
+    """The numbers without those that are a part of another: of ``16.5`` a page may show ``6.5`` alone."""
+
+    def part_of(small: PrintedNumber, large: PrintedNumber) -> bool:
+        x0, y0, x1, y1 = large.box
+        middle = ((small.box[0] + small.box[2]) / 2, (small.box[1] + small.box[3]) / 2)
+        return x0 <= middle[0] <= x1 and y0 <= middle[1] <= y1 and len(str(small.value)) < len(str(large.value))
+
+    return [number for number in numbers if not any(part_of(number, other) for other in numbers)]
+
+
 def _numbers(page: _Page, fullest: _Page) -> list[PrintedNumber]:
     """All numbers in the picture, line by line from the left. One doubtful sign spoils its number.
 
-    ``fullest`` is the page with the faintest strokes: a thin minus shows there.
+    ``fullest`` is a page with faint strokes: a thin minus shows there.
     """
     longer = max(page.above.shape)
     _, _, w, h, _ = page.parts.T

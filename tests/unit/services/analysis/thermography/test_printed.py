@@ -74,3 +74,20 @@ def test_a_picture_full_of_specks_is_read_in_bounded_effort() -> None:
     rng = np.random.default_rng(0)
     specks = np.where(rng.random((480, 640, 1)) < 0.02, 255, 20).astype(np.uint8)
     assert read(np.repeat(cv2.dilate(specks, np.ones((9, 3), np.uint8))[..., None], 3, 2)) is None
+
+
+def test_print_on_a_pale_ground_is_read() -> None:
+    assert read(picture(("24.8", 570, 90), ("12.5", 570, 366), background=210)) == (12.5, 24.8)
+
+
+def test_a_number_whose_first_sign_is_lost_in_something_bright_is_read_whole_or_not_at_all() -> None:
+    rgb = picture(("24.8", 570, 90), ("16.5", 570, 366))
+    ground = rgb.copy()
+    ground[360:400, 500:583] = np.maximum(ground[360:400, 500:583], 110)
+    assert read(ground) in {(16.5, 24.8), None}
+
+
+def test_the_light_end_of_a_lying_bar_is_no_sign_beside_its_number() -> None:
+    rgb = picture(("11.4", 130, 438), ("22.9", 445, 438)).copy()
+    rgb[440:456, 190:440] = np.linspace(0, 255, 250)[:, None]
+    assert read(rgb, bar=(190, 440, 440, 456)) == (11.4, 22.9)
