@@ -29,6 +29,11 @@ PRINT_STEP = 60
 HARDNESS = 0.6
 """Over one pixel the edge of print rises by at least this share of its full height."""
 
+_SAME_PLACE = 0.06  # on the scale, between columns of one colour bar
+_BAR_GROWTH = 6  # pixels at least that a bar's sides are looked for
+
+_CUT_REACH = 4  # pixels to either side of a border within which a cut is over, and a blurred edge is not
+
 BAR_DEVIATION = 0.018
 """Standard deviation, in places on the scale, from an even run; 247 synthetic and 20 real bars stay below 0.010."""
 
@@ -108,7 +113,8 @@ def area_beside(rgb: NDArray[np.uint8], bar: Box) -> Box | None:
     step = _apart(rgb[1:], rgb[:-1], EDGE_STEP / 2)
     # An end of the bar may look like what is around it and be cut off: the border is then looked for farther away.
     near, far = 5, 5 + (bar[3] - bar[1]) // 32
-    return _area_between(step, bar, near) or _area_between(step, bar, far)
+    area = _area_between(step, bar, near) or _area_between(step, bar, far)
+    return area if area is not None and _is_cut_out(rgb, area) else None
 
 
 def _area_between(step: NDArray[np.bool_], bar: Box, reach: int) -> Box | None:
@@ -136,6 +142,25 @@ def _area_between(step: NDArray[np.bool_], bar: Box, reach: int) -> Box | None:
     if right - left < 0.3 * step.shape[1] or shown < EDGE_SUPPORT:
         return None
     return left, ends[0], right, ends[1]
+
+
+def _is_cut_out(rgb: NDArray[np.uint8], area: Box) -> bool:
+    """Whether the upper and the lower border of an area are cuts between two pictures.
+
+    A cut changes the picture from one pixel to the next, where the frame of a window, which may lie as high as a bar
+    that is printed on the thermal picture itself, is blurred by the sensor's optics.
+    """
+    left, top, right, bottom = area
+    grey = cv2.cvtColor(np.ascontiguousarray(rgb[:, left:right]), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    height = len(grey)
+    for border, inwards in ((top, 1), (bottom - 1, -1)):
+        rows = np.clip(border + inwards * np.arange(-_CUT_REACH, _CUT_REACH + 1), 0, height - 1)
+        near = grey[rows]  # from outside inwards
+        whole = np.maximum(np.abs(near[-1] - near[0]), EDGE_STEP)
+        steps = np.abs(near[2:] - near[:-2])[1:-1]
+        if float((steps > HARDNESS * whole).mean(1).max()) < EDGE_SUPPORT:
+            return False
+    return True
 
 
 def plain_corners(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -279,6 +304,7 @@ def _strip(place: NDArray[np.float32], explained: NDArray[np.bool_]) -> tuple[Bo
     if best is not None:
         (x0, y0, x1, y1), reach, hot_first = best
         y0, y1 = _to_ends(place[:, x0:x1], y0, y1, hot_first)
+        x0, x1 = _to_sides(place[y0:y1], x0, x1)
         best = ((x0, y0, x1, y1), reach, hot_first)
     return best
 
@@ -309,6 +335,19 @@ def _to_ends(strip: NDArray[np.float32], start: int, stop: int, hot_first: bool)
     while stop < last and steady[stop - 1]:
         stop += 1
     return start, stop
+
+
+def _to_sides(strip: NDArray[np.float32], left: int, right: int) -> tuple[int, int]:
+    """Follow a scale that was found from column ``left`` to ``right`` to its sides, where JPEG changed its colours."""
+    mean = strip[:, left:right].mean(1)
+    reach = right - left + _BAR_GROWTH
+    first, last = max(left - reach, 0), min(right + reach, strip.shape[1])
+    alike = np.median(np.abs(strip[:, first:last] - mean[:, None]), axis=0) < _SAME_PLACE
+    while left > first and alike[left - 1 - first]:
+        left -= 1
+    while right < last and alike[right - first]:
+        right += 1
+    return left, right
 
 
 def _longest_runs(flags: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

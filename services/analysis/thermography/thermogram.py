@@ -35,6 +35,10 @@ BLENDED_CONFIDENCE = 0.5
 """At most this share counts as explained once a picture is known to be mixed with another: the palette that seems to
 explain it is then a chance."""
 
+BAR_EXPLAINED = 1.5
+"""Times as far from the palette as elsewhere that the colours of a colour bar may lie: that it runs evenly tells more,
+and JPEG mixes the colours of a bar, which is a few pixels wide, with its frame's."""
+
 FOREIGN = 40.0
 """A colour farther from the palette than this (0..255) does not show temperature at all: print or another photo."""
 
@@ -51,6 +55,8 @@ FOREIGN_GREY = 20.0
 CLIPPED = 0.012
 """This near to an end of the scale (0..1) the truth may lie beyond it."""
 
+_MIXTURE_PX = 7  # within which the two sides of a step lie: enlarged sensor pixels
+_MIXTURE_STEP = 0.15  # of the scale; print stands on a more even ground
 _RIM = 0.15  # of the shorter side: where a view shows mostly wall
 _WALL_SCATTER = 0.06  # thermal index, of sound walls under temperatures as they are typed
 _BRIGHT_IS_WARM = 1.5  # times as likely as the other way round, where nothing tells
@@ -82,6 +88,7 @@ class Thermogram:
     window: tuple[int, int, int, int]  # x0, y0, x1, y1 of the thermal area in pixels of the upright photo
     photo_size: tuple[int, int]  # (w, h) of the upright photo
     reasons: tuple[str, ...]  # what lowers the confidence: sentences for a person, the weightiest first
+    either_way: bool = False  # grey whose bright may mean cold: neither a colour bar nor its range tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +273,10 @@ def _false_colour(
         _strike_out(visible, layout.bar.box, enlarged, (x0, y0))
     visible &= ~overlays.plain_corners(rgb)
     explained = float((gap[visible] < palettes.explained_within(palette)).mean()) if visible.any() else 0.0
-    valid = visible & ~_foreign(gap, FOREIGN_GREY if palette in palettes.grey() else FOREIGN)
+    foreign = gap > (FOREIGN_GREY if palette in palettes.grey() else FOREIGN)
+    if palette not in palettes.grey():
+        place, foreign = _without_mixtures(place, foreign)
+    valid = visible & ~_hidden_by(foreign)
     place = _smoothed_over(place, valid)
     garish = float(overlays.coloured(rgb).mean()) > 0.3
     blended = garish and (explained < TRUSTED or palettes.blended(rgb[visible], palette))
@@ -300,6 +310,7 @@ def _false_colour(
     return Thermogram(
         temperature, valid, (place < CLIPPED) & valid, (place > 1 - CLIPPED) & valid, source,
         palettes.known()[palette].name, explained, blended, estimate_noise(temperature), window, size, tuple(reasons),
+        not sure,
     )  # fmt: skip
 
 
@@ -342,7 +353,7 @@ def _layout(small: NDArray[np.uint8]) -> _Layout:
     """Find the thermal area, its palette and a colour bar."""
     area, palette = _area_and_palette(small)
     place, gap = palettes.places(small, palette)
-    bar = overlays.colour_bar(place, gap, palettes.explained_within(palette))
+    bar = overlays.colour_bar(place, gap, BAR_EXPLAINED * palettes.explained_within(palette))
     if bar is not None and overlays.is_beside(bar.box, area, grey=palette in palettes.grey()):
         area = overlays.area_beside(small, bar.box) or area
     return _Layout(area, palette, bar)
@@ -371,18 +382,39 @@ def _enlarged(box: overlays.Box, scale: float) -> overlays.Box:
     return x0, y0, x1, y1
 
 
-def _foreign(gap: NDArray[np.float32], limit: float) -> NDArray[np.bool_]:
+def _without_mixtures(
+    place: NDArray[np.float32], foreign: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The places and what is foreign, without the mixtures of colours along a steep step of the temperature.
+
+    The picture's enlargement and JPEG mix the colours of both sides of a narrow leak, and of a palette of many hues
+    the mixture is none of its colours. There the place lies between those around it, which are far apart; around print
+    they are alike.
+    """
+    if not foreign.any():
+        return place, foreign
+    around = np.ones((_MIXTURE_PX, _MIXTURE_PX), np.uint8)
+    most = np.asarray(cv2.dilate(np.where(foreign, np.float32(-1), place), around))
+    least = np.asarray(cv2.erode(np.where(foreign, np.float32(2), place), around))
+    mixed = foreign & (most - least > _MIXTURE_STEP) & (most >= 0)
+    known = (~foreign).astype(np.float32)
+    near = cv2.blur(known, around.shape)
+    mean = np.asarray(cv2.blur(place * known, around.shape)) / np.maximum(near, 1e-6)
+    return np.where(mixed, mean, place).astype(np.float32), foreign & ~mixed
+
+
+def _hidden_by(shows_nothing: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Find what shows no temperature, and the whole of a photo inset in a corner: some of its colours fit by chance."""
-    height, width = gap.shape
-    foreign = (gap > limit).astype(np.uint8)
-    size = max(9, max(gap.shape) // 24)
+    height, width = shows_nothing.shape
+    foreign = shows_nothing.astype(np.uint8)
+    size = max(9, max(height, width) // 24)
     among = np.asarray(cv2.blur(foreign * np.uint8(255), (size, size))) > 90
     hidden = (np.asarray(cv2.dilate(foreign, np.ones((3, 3), np.uint8))) > 0) | among
     count, _, stats, _ = cv2.connectedComponentsWithStats(among.astype(np.uint8))
     for x, y, w, h, area in stats[1:count]:
         near_side = x <= size or x + w >= width - size
         near_end = y <= size or y + h >= height - size
-        if near_side and near_end and 0.02 < w * h / gap.size < 0.3 and area > 0.5 * w * h:
+        if near_side and near_end and 0.02 < w * h / foreign.size < 0.3 and area > 0.5 * w * h:
             hidden[max(y - size // 2, 0) : y + h + size // 2, max(x - size // 2, 0) : x + w + size // 2] = True
     return hidden
 

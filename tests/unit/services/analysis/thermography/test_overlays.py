@@ -177,3 +177,21 @@ def test_rounded_corners_are_cut_off_and_straight_ones_are_not():
     mask = overlays.plain_corners(photo)
     assert mask[stencil == 0].all()
     assert mask.mean() < 0.02
+
+
+def test_a_windows_frame_as_high_as_the_bar_printed_beside_it_is_no_border_of_an_area():
+    place = np.full((360, 480), 0.9)
+    place[70:290, 100:420] = 0.5
+    picture = drawn(cv2.GaussianBlur(place, (0, 0), 3), GREY)
+    assert overlays.area_beside(picture, (440, 70, 452, 290)) is None
+
+
+def test_a_colour_bar_is_found_in_its_full_breadth_where_only_its_middle_has_the_palettes_colours():
+    place = np.full((240, 320), 0.6, np.float32)
+    place[60:180, 290:302] = np.linspace(1, 0, 120, dtype=np.float32)[:, None]
+    gap = np.zeros(place.shape, np.float32)
+    gap[60:180, 290:302] = 40
+    gap[60:180, 295:298] = 5
+    found = overlays.colour_bar(place, gap, 20)
+    assert found is not None
+    assert near(found.box, (290, 60, 302, 180), by=4)

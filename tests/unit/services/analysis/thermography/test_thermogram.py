@@ -322,3 +322,16 @@ def test_the_temperatures_printed_on_real_phone_pictures_are_met():
         errors.append(abs(float(np.median(found.temperature[y - 5 : y + 6, x - 5 : x + 6])) - label["spot"]))
     assert len(errors) >= 14
     assert np.mean(errors) <= 0.6
+
+
+def test_a_narrow_leak_whose_colours_are_mixed_by_enlargement_is_not_taken_for_print():
+    colours = next(palette.colours for palette in palettes.known() if palette.name == "rainbow-hc")
+    place = np.full((120, 160), 0.9)
+    place[60:63, 40:120] = 0.1
+    enlarged = cv2.resize(
+        drawn(cv2.GaussianBlur(place, (0, 0), 0.7), colours), (640, 480), interpolation=cv2.INTER_CUBIC
+    )
+    found = read(jpeg_of(enlarged), printed_range=(0.0, 20.0))
+    assert found.palette == "rainbow-hc"
+    assert found.valid[236:254, 170:470].mean() > 0.9
+    assert float(found.temperature[240:250, 200:440].mean()) < 10
