@@ -3,7 +3,7 @@ import pytest
 
 from contracts.events import TaskType
 from services.analysis.thermography.conditions import Conditions
-from services.analysis.thermography.scale import estimate_temperature, wall_colour
+from services.analysis.thermography.scale import conditions_in_view, estimate_temperature, wall_colour
 
 WINTER = Conditions(20.0, 0.0, typed=True, reasons=())
 
@@ -77,3 +77,32 @@ def test_the_frame_tells_single_glass_from_double() -> None:
         for frame_known in (True, False)
     )
     assert guessed < known < 10.5 / 6.0
+
+
+def test_the_grain_of_a_picture_tells_an_even_view_from_one_of_many_degrees() -> None:
+    """The same picture but for the camera's noise, which is alike in kelvin whatever the palette spans."""
+    y, x = np.mgrid[-1:1:90j, -1:1:120j]
+    shape = (0.8 + 0.1 * y - 0.6 * (np.hypot(x, y) < 0.3)).astype(np.float32)
+    valid = np.ones(shape.shape, bool)
+    spans = [
+        np.ptp(
+            estimate_temperature(
+                (shape + np.random.default_rng(1).normal(0, 0.05 / span, shape.shape)).astype(np.float32),
+                valid, ~valid, WINTER, TaskType.WALL,
+            )
+        )
+        for span in (2.0, 12.0)
+    ]  # fmt: skip
+    assert spans[0] < 0.8 * spans[1]
+
+
+@pytest.mark.parametrize("outside", [-15.0, 8.0])
+def test_what_was_not_typed_is_taken_from_the_photo(outside: float) -> None:
+    difference = 18.0 - outside
+    temperature = np.full((120, 160), 18.0 - 0.05 * difference, np.float32)
+    temperature[30:90, 40:120] = 18.0 - 0.36 * difference
+    assumed = Conditions(20.0, 3.0, typed=False, reasons=("Assumed.",))
+    shown = conditions_in_view(temperature, np.ones(temperature.shape, bool), assumed, TaskType.WINDOW)
+    assert shown.inside == pytest.approx(18.0, abs=0.8)
+    assert abs(shown.outside - outside) < abs(assumed.outside - outside)
+    assert shown.reasons == assumed.reasons
