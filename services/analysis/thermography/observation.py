@@ -30,7 +30,7 @@ _TRUSTED_PALETTE, _LEAST_PALETTE = 0.7, 0.5
 
 
 _SURE = 0.85  # chance of being a defect from which on a region counts in full
-_WORTH_SHOWING = 0.05  # W/K; regions that lose less together are no findings
+_WORTH_SHOWING = 0.03  # W/K; regions that lose less together are no findings
 # W/K, just under Moderate: the most that is said of a photo taken when it was warmer outside. What the sun and the air
 # conditioner do to a sound part looks like a leak then: of 30 sound synthetic scenes 17 would be Moderate or High.
 _SUMMER_MOST = 0.79

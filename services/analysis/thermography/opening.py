@@ -31,6 +31,11 @@ _MOSTLY_SEEN = 0.5  # hidden share of a cell up to which it counts
 _STRIP_SHARE, _STRIP_WARM = 0.4, 0.7  # a strip of wall: so much of it is less cold than this share of what it parts
 _MOST_PARTS = 3  # times that an opening is looked for between strips
 _IN_FULL_VIEW = 0.75  # share of a row of an opening that is not hidden
+_LEAK_REACH = 0.12  # of an opening's extent from a side, within which a leak beside it may be taken for a part of it
+_LEAK_BESIDE = 0.05  # of the same extent, within which such a leak is worst: panes lie deeper
+_BLURRED = 2  # rows between the leak and the wall that look like a frame
+_COLDER_THAN_FRAME = 0.05
+_LEAK_ALONG = 0.3  # of a side, at least, that such a leak runs along
 _INNERMOST = 0.75  # of the best line's support that makes a line further inside the side
 
 
@@ -68,17 +73,19 @@ class Opening:
         return mask > 0
 
 
-def find_opening(below_wall: Field, unknown: Mask) -> Opening | None:
+def find_opening(below_wall: Field, unknown: Mask, *, sill: bool = False) -> Opening | None:
     """The window or door in view, or None where nothing cold is large enough.
 
     ``below_wall`` is how far the thermal index lies below the wall's; ``unknown`` pixels, hidden by a hot object or by
-    print, count for nothing.
+    print, count for nothing. ``sill``: it is a window, below whose sill air may blow out.
     """
     box = _coldest_rectangle(below_wall, unknown)
     if box is None:
         return None
     frame = float(np.clip(_frame_cold(below_wall, unknown, box), _PALEST_FRAME, _COLDEST_FRAME))
     corners = _corners(below_wall, unknown, box, frame)
+    if sill:
+        corners = _above_leak(corners, below_wall, unknown, frame)
     h, w = below_wall.shape
     x0, y0 = np.maximum(np.floor(corners.min(0)), 0).astype(int)
     x1, y1 = np.minimum(np.ceil(corners.max(0)) + 1, (w, h)).astype(int)
@@ -221,6 +228,38 @@ def _corners(below_wall: Field, unknown: Mask, box: Box, frame: float) -> NDArra
         x = (upright[0] + run * (across[0] - rise * x0 - y0)) / (1 - rise * run)
         meetings.append((x, across[0] + rise * (x - x0)))
     return np.array(meetings, np.float32)
+
+
+def _above_leak(corners: NDArray[np.float32], below_wall: Field, unknown: Mask, frame: float) -> NDArray[np.float32]:
+    """The corners of a window, the lower ones moved up where a leak along the sill was taken for a part of it.
+
+    Air that blows out below a sill cools the wall right below the frame: there the cold ends in a straight line too.
+    """
+    opening = Opening((0, 0, 0, 0), corners)
+    w, h = opening.size
+    seen = cv2.warpPerspective(below_wall, opening.to_front, (w, h), borderMode=cv2.BORDER_REPLICATE)
+    hidden = cv2.warpPerspective(unknown.astype(np.uint8), opening.to_front, (w, h), flags=cv2.INTER_NEAREST)
+    leak = _leak_rows(np.where(hidden > 0, np.float32(np.nan), seen).astype(np.float32), frame)
+    if not leak:
+        return corners
+    lower = np.array([[[w - 1, h - 1 - leak], [0, h - 1 - leak]]], np.float64)
+    moved = cv2.perspectiveTransform(lower, np.linalg.inv(opening.to_front))[0]
+    return np.vstack([corners[:2], moved]).astype(np.float32)
+
+
+def _leak_rows(front: Field, frame: float) -> int:
+    """How many of the lowest rows of an opening seen from the front are a leak along it and the wall on beside it."""
+    rows = len(front)
+    lowest = front[rows - max(3, round(_LEAK_REACH * rows)) :][::-1]
+    known = np.maximum((~np.isnan(lowest)).sum(1), 1)
+    with np.errstate(invalid="ignore"):
+        leak = (lowest > frame + _COLDER_THAN_FRAME).sum(1) / known
+        structure = ((lowest > 0.5 * frame) & (lowest <= frame + _COLDER_THAN_FRAME)).sum(1) / known
+    worst = int(np.argmax(leak[: max(2, round(_LEAK_BESIDE * rows))]))
+    if leak[worst] < _LEAK_ALONG or (structure[:worst] > 0.5).sum() > _BLURRED:
+        return 0
+    within = np.flatnonzero(structure[worst:] > 0.5)
+    return worst + int(within[0]) if len(within) else 0
 
 
 def _lower_side(cold: Field, unknown: Mask, box: Box, frame: float) -> NDArray[np.float64]:

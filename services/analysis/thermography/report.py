@@ -35,7 +35,7 @@ KIND_WORDS = {
     DefectKind.COLD_GLAZING: "cold glass",
 }
 
-METHOD = Method(name="thermography", version="1.2")
+METHOD = Method(name="thermography", version="1.3")
 
 # How far the truth may lie from a figure, as a factor each way: an estimate, checked by the evaluation. It is much the
 # same for all photos: the unknown wind, height and leakage outweigh what the photo adds.

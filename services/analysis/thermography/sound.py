@@ -28,6 +28,11 @@ _FRAME = 0.06  # m, thickness of a frame
 _POOREST_FRAME = 0.66  # of wood or plastic: U = 2.6 W/m²K
 _FRAME_SPREAD = 0.03  # by which parts of one frame differ
 _REVEAL, _REVEAL_REACH = 0.04, 0.05  # the wall beside an opening is colder by so much, and how far (m)
+# The frame tells how far the typed temperatures are off: what a wooden or plastic one lacks, how much less or more is
+# believed, and the power of it that glass lacks more, as the frame's own make scatters by more than the temperatures.
+_USUAL_FRAME, _FRAME_RANGE, _FRAME_SAYS = 0.25, (0.5, 2.0), 0.3
+_PANE = 0.5  # of what a cold pane lacks that all of it lacks
+_SMALLEST_PANE = 0.01  # of the opening
 _RANK = 0.7  # a part is what fills this share of its row or column
 _ALONG = 0.8  # of a row or column that its level is taken from
 
@@ -65,16 +70,20 @@ def wall_level(index: Field, valid: Mask) -> Field:
     return np.asarray(np.tensordot(c, basis, 1), np.float32)
 
 
-def sound_glass(wall: Field) -> Field:
-    """The index that intact double glazing shows where the sound wall shows ``wall``.
+def sound_glass(wall: Field, frame: float | None = None) -> Field:
+    """The index that intact double glazing shows where the sound wall shows ``wall`` and a window's frame ``frame``.
 
     The wall tells how warm the room is better than what was typed: its own index is known to two hundredths. It is
-    never taken for colder than sound, for a wall may lack insulation all over.
+    never taken for colder than sound, for a wall may lack insulation all over. The frame tells a part of what the
+    outside temperature is off: what is typed for it scatters by two degrees.
     """
-    return np.asarray(sound_glass_index() * np.maximum(wall / SOUND_WALL_INDEX, 1.0), np.float32)
+    deficit = 1.0 - sound_glass_index()
+    if frame is not None:
+        deficit *= float(np.clip((1.0 - frame) / _USUAL_FRAME, *_FRAME_RANGE)) ** _FRAME_SAYS
+    return np.asarray((1.0 - deficit) * np.maximum(wall / SOUND_WALL_INDEX, 1.0), np.float32)
 
 
-def sound_from_front(index: Field, wall: Field, unknown: Mask, opening: Opening, metres: float) -> Field:
+def sound_from_front(index: Field, wall: Field, glass: Field, unknown: Mask, opening: Opening, metres: float) -> Field:
     """The index of the sound wall and of a sound window or door in it, seen from the front.
 
     Inside: the commoner level along its row or its column, whichever is colder. A frame runs through its row or column,
@@ -92,10 +101,8 @@ def sound_from_front(index: Field, wall: Field, unknown: Mask, opening: Opening,
     frame = _frame_level(part, _rim(opening, index.shape, metres))
     level = np.fmin(_level_along_rows(part), _level_along_rows(part.T).T)
     level = np.fmax(level, _without_narrow_cold(part, frame, metres))
-    glass = cv2.warpPerspective(
-        sound_glass(wall), to_front, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    level = np.where(level < glass - np.float32(COLD_PANE), glass, level)
+    double = cv2.warpPerspective(glass, to_front, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    level = _without_cold_panes(level, np.asarray(double, np.float32))
     filled = np.where(np.isnan(level), np.float32(1.0), level).astype(np.float32)
     back = cv2.warpPerspective(
         filled,
@@ -111,6 +118,20 @@ def sound_from_front(index: Field, wall: Field, unknown: Mask, opening: Opening,
     return np.asarray(cv2.GaussianBlur(sound, (0, 0), _BLUR), np.float32)
 
 
+def _without_cold_panes(level: Field, glass: Field) -> Field:
+    """The levels of an opening, where those of double glazing instead of what is clearly colder, pane by pane."""
+    below = glass - level
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        (below > _PANE * COLD_PANE).astype(np.uint8), connectivity=4
+    )
+    cold = below > COLD_PANE
+    for label in range(1, count):
+        if stats[label, cv2.CC_STAT_AREA] > _SMALLEST_PANE * level.size:
+            pane = labels == label
+            cold[pane] = float(np.median(below[pane])) > COLD_PANE
+    return np.where(cold, glass, level)
+
+
 def _without_narrow_cold(part: Field, frame: float, metres: float) -> Field:
     """An opening seen from the front, without what is narrow and colder than its surroundings, unless it is structure.
 
@@ -122,13 +143,13 @@ def _without_narrow_cold(part: Field, frame: float, metres: float) -> Field:
     return np.where(np.isnan(part), np.float32(np.nan), np.minimum(closed, np.maximum(known, frame))).astype(np.float32)
 
 
-def sound_askew(index: Field, wall: Field, unknown: Mask, metres: float) -> Field:
+def sound_askew(index: Field, wall: Field, glass: Field, unknown: Mask, metres: float) -> Field:
     """The index to expect in a window or door seen aslant or too near to tell its parts: that of its surroundings.
 
     What is narrower than a plume is compared with what lies around it, and all with sound double glazing.
     """
     around = _closed(np.where(unknown, 0.0, np.minimum(index, wall)).astype(np.float32), metres)
-    return np.minimum(np.maximum(np.where(around > 0, around, wall), sound_glass(wall)), wall).astype(np.float32)
+    return np.minimum(np.maximum(np.where(around > 0, around, wall), glass), wall).astype(np.float32)
 
 
 def _closed(field: Field, metres: float) -> Field:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -263,3 +265,40 @@ def test_without_a_scale_a_leak_is_found_from_the_colours_alone(scale: ScaleSour
     photo = thermogram(colours, Conditions(1.0, 0.0, typed=True, reasons=()), scale)
     (region, *_) = detect(photo, WINTER, TaskType.WALL).regions
     assert region.mask[62, 130]
+
+
+def test_an_edge_as_steep_as_that_of_structure_speaks_against_a_defect() -> None:
+    sharp = wall()
+    sharp[100:112, 80:180] -= 0.14
+    (soft,), (steep,) = (seen(cv2.GaussianBlur(sharp, (0, 0), sigma)).regions for sigma in (3.0, 1.0))
+    assert steep.chance < soft.chance
+
+
+def test_a_short_broad_plume_within_a_window_is_a_leak_and_no_pane() -> None:
+    index = with_window(wall())
+    down = np.arange(34)[:, None]
+    index[150:184, 96:150] -= 0.16 * np.exp(-down / 20).astype(np.float32)
+    kinds = {region.kind for region in seen(cv2.GaussianBlur(index, (0, 0), 1.0), TaskType.WINDOW).regions}
+    assert kinds == {DefectKind.AIR_LEAK}
+
+
+def colours_of(index: Index, *, negative: bool = False) -> Thermogram:
+    """A grey picture of ``index`` that tells neither its scale nor whether bright is warm."""
+    colours = ((index - index.min()) / np.ptp(index)).astype(np.float32)
+    photo = thermogram(1 - colours if negative else colours, Conditions(1.0, 0.0, True, ()), ScaleSource.TYPED)
+    return replace(photo, either_way=True)
+
+
+def test_a_negative_of_a_leaking_window_is_read_like_the_picture_itself() -> None:
+    index = with_plume(with_window(wall()), 186, 100, 0.3)
+    itself, negative = (
+        detect(colours_of(index, negative=negative), WINTER, TaskType.WINDOW).regions for negative in (False, True)
+    )
+    assert itself
+    assert [region.mask.sum() for region in negative] == [region.mask.sum() for region in itself]
+
+
+def test_a_hot_thing_before_a_wall_does_not_turn_a_grey_picture_round() -> None:
+    index = wall()
+    index[60:180, 100:160] += 0.5
+    assert detect(colours_of(index), WINTER, TaskType.WALL).regions == ()

@@ -108,3 +108,11 @@ def test_of_two_cold_places_the_one_in_the_middle_of_the_view_is_the_window() ->
     cold = below_wall()
     cold[5:235, 256:318] = 0.3
     np.testing.assert_allclose(corners_of(cold), WINDOW, atol=2)
+
+
+def test_a_leak_right_below_a_windows_sill_is_no_part_of_the_window() -> None:
+    cold = below_wall()
+    cold[190:197, 90:230] = 0.34
+    opening = find_opening(cv2.GaussianBlur(cold, (0, 0), 1.0), NOTHING_HIDDEN, sill=True)
+    assert opening is not None
+    np.testing.assert_allclose(opening.corners, WINDOW, atol=3)

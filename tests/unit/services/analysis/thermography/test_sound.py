@@ -27,7 +27,7 @@ def window() -> Index:
 
 
 def sound(index: Index) -> Index:
-    return sound_from_front(index, WALL, np.zeros(SHAPE, bool), OPENING, METRES)
+    return sound_from_front(index, WALL, sound_glass(WALL), np.zeros(SHAPE, bool), OPENING, METRES)
 
 
 def test_a_sound_window_is_as_it_should_be() -> None:
@@ -69,3 +69,16 @@ def test_glass_is_expected_warmer_where_the_wall_shows_a_warmer_room_than_was_ty
 
 def test_glass_in_a_cold_wall_is_expected_as_warm_as_in_a_sound_one() -> None:
     assert float(sound_glass(np.full(SHAPE, 0.8, np.float32)).min()) == pytest.approx(sound_glass_index())
+
+
+def test_a_pane_is_cold_or_sound_as_a_whole() -> None:
+    index = window()
+    index[52:188, 92:154] = np.linspace(sound_glass_index() - 0.05, sound_glass_index() - 0.11, 136)[:, None]
+    expected = sound(cv2.GaussianBlur(index, (0, 0), 1.2))
+    assert float(np.ptp(expected[80:160, 123])) < 0.06
+
+
+def test_a_frame_that_is_colder_than_usual_says_that_it_is_colder_outside_than_was_typed() -> None:
+    usual, colder = (float(sound_glass(WALL, frame).min()) for frame in (0.75, 0.6))
+    assert usual == pytest.approx(sound_glass_index())
+    assert colder < usual - 0.03
