@@ -62,7 +62,6 @@ _EVIDENCE = {
     "slope": -55,
     "door": -1.26,
 }
-_EVEN_PANE = 0.7  # median by 95th percentile of what a pane lacks, at least
 _CLEARLY_COLDER = 0.25  # of the view: what speaks against taking bright for warm
 _STUDS = 3  # lines of one photo from which on they are no bridges but studs
 _DEEPEST_BRIDGE = 0.33  # missing index: of uninsulated concrete or brick, U = 2.8 W/m²K; colder is air
@@ -150,7 +149,7 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
     else:
         expected = wall
     missing = np.where(valid, np.maximum(expected - index, 0.0), 0.0).astype(np.float32)
-    slope = np.hypot(cv2.Sobel(missing, cv2.CV_32F, 1, 0), cv2.Sobel(missing, cv2.CV_32F, 0, 1)) / np.float32(8)
+    slope = _slope(missing)
     regions, reasons = [], []
     for mask in _regions(missing, int(valid.sum())):
         shape = _shape(mask, missing, opening, metres)
@@ -171,13 +170,9 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
             kind, sure = DefectKind.COLD_GLAZING, 0.4
         if kind is DefectKind.COLD_GLAZING and opening is not None and mask[opening.frame(mask.shape)].mean() > 0.5:
             continue  # the frame too: a temperature was mistyped, for glass alone is colder than its frame
-        below_glass = np.maximum(glass - index, 0.0)
-        sound_pane = kind is DefectKind.COLD_GLAZING and float(np.median(below_glass[mask])) < COLD_PANE
-        if sound_pane and opening is not None and shape.evenness < _EVEN_PANE:
-            kind, sure = DefectKind.AIR_LEAK, 0.5  # a short, broad plume
-        elif kind is DefectKind.COLD_GLAZING:
-            lost = below_glass
-            if sound_pane:
+        if kind is DefectKind.COLD_GLAZING:
+            lost = np.maximum(glass - index, 0.0)
+            if float(np.median(lost[mask])) < COLD_PANE:
                 if part is not None and not window:
                     continue  # a pane or panel as cold as double glazing: even, and nothing wrong with it
                 lost = np.full_like(index, _DOUBTFUL_FIELD / (float(mask.sum()) * metres**2))
@@ -413,6 +408,12 @@ def _evidence(mask: Mask, shape: Shape, missing: Field, slope: Field, part: Task
         + _EVIDENCE["door"] * (part is TaskType.DOOR)
     )
     return float(evidence)
+
+
+def _slope(missing: Field) -> Field:
+    """How much the missing index changes from pixel to pixel."""
+    across, down = (cv2.Sobel(missing, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
+    return np.asarray(np.hypot(across, down), np.float32)
 
 
 def _is_rim(mask: Mask, shape: Shape, missing: Field) -> bool:

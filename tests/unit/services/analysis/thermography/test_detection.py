@@ -274,14 +274,6 @@ def test_an_edge_as_steep_as_that_of_structure_speaks_against_a_defect() -> None
     assert steep.chance < soft.chance
 
 
-def test_a_short_broad_plume_within_a_window_is_a_leak_and_no_pane() -> None:
-    index = with_window(wall())
-    down = np.arange(34)[:, None]
-    index[150:184, 96:150] -= 0.16 * np.exp(-down / 20).astype(np.float32)
-    kinds = {region.kind for region in seen(cv2.GaussianBlur(index, (0, 0), 1.0), TaskType.WINDOW).regions}
-    assert kinds == {DefectKind.AIR_LEAK}
-
-
 def colours_of(index: Index, *, negative: bool = False) -> Thermogram:
     """A grey picture of ``index`` that tells neither its scale nor whether bright is warm."""
     colours = ((index - index.min()) / np.ptp(index)).astype(np.float32)
