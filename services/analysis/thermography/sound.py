@@ -22,11 +22,10 @@ _BORDER = 12  # by which the view's sides are divided: the rim
 _RIM_COUNTS = 10  # a warm thing that does not reach the rim is no wall
 _WARMED = 0.02  # above the wall: warmed by the sun or by air from a radiator
 _WIDEST_PLUME = 0.20  # m
-_NARROW = 0.12  # m, across: a frame's parts and the cold stripe along a leaking joint
+_NARROW = 0.16  # m, across: a frame's parts and the cold stripe along a leaking joint
 _BLUR = 2.0  # pixels: a phone camera's, and what an outline may be off
 _FRAME = 0.06  # m, thickness of a frame
 _POOREST_FRAME = 0.66  # of wood or plastic: U = 2.6 W/m²K
-_FRAME_SPREAD = 0.03  # by which parts of one frame differ
 _REVEAL, _REVEAL_REACH = 0.04, 0.05  # the wall beside an opening is colder by so much, and how far (m)
 # The frame tells how far the typed temperatures are off: what a wooden or plastic one lacks, how much less or more is
 # believed, and the power of it that glass lacks more, as the frame's own make scatters by more than the temperatures.
@@ -182,7 +181,7 @@ def _frame_level(part: Field, rim: Mask) -> float:
     Never less than a poor frame has, for a leak may run along all of the rim that is in view.
     """
     values = part[rim & ~np.isnan(part)]
-    return max(float(np.median(values)) - _FRAME_SPREAD, _POOREST_FRAME) if len(values) else _POOREST_FRAME
+    return max(float(np.median(values)), _POOREST_FRAME) if len(values) else _POOREST_FRAME
 
 
 def _level_along_rows(field: Field) -> Field:
