@@ -294,3 +294,11 @@ def test_a_hot_thing_before_a_wall_does_not_turn_a_grey_picture_round() -> None:
     index = wall()
     index[60:180, 100:160] += 0.5
     assert detect(colours_of(index), WINTER, TaskType.WALL).regions == ()
+
+
+def test_a_cold_window_that_fills_most_of_the_view_is_not_seen_from_outside() -> None:
+    index = wall()
+    index[30:210, 45:275] = 0.35
+    assert not seen(index, TaskType.WINDOW).seen_from_outside
+    untyped = Conditions(20.0, 3.0, typed=False, reasons=())
+    assert not detect(thermogram(index), untyped, TaskType.WINDOW).seen_from_outside
