@@ -82,10 +82,10 @@ def find_opening(below_wall: Field, unknown: Mask, *, sill: bool = False) -> Ope
     box = _coldest_rectangle(below_wall, unknown)
     if box is None:
         return None
-    frame = float(np.clip(_frame_cold(below_wall, unknown, box), _PALEST_FRAME, _COLDEST_FRAME))
-    corners = _corners(below_wall, unknown, box, frame)
+    level = _frame_cold(below_wall, unknown, box)
+    corners = _corners(below_wall, unknown, box, float(np.clip(level, _PALEST_FRAME, _COLDEST_FRAME)))
     if sill:
-        corners = _above_leak(corners, below_wall, unknown, frame)
+        corners = _above_leak(corners, below_wall, unknown, max(level, _PALEST_FRAME))
     h, w = below_wall.shape
     x0, y0 = np.maximum(np.floor(corners.min(0)), 0).astype(int)
     x1, y1 = np.minimum(np.ceil(corners.max(0)) + 1, (w, h)).astype(int)

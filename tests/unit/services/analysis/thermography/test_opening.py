@@ -116,3 +116,9 @@ def test_a_leak_right_below_a_windows_sill_is_no_part_of_the_window() -> None:
     opening = find_opening(cv2.GaussianBlur(cold, (0, 0), 1.0), NOTHING_HIDDEN, sill=True)
     assert opening is not None
     np.testing.assert_allclose(opening.corners, WINDOW, atol=3)
+
+
+def test_a_frame_colder_than_usual_is_no_leak_below_the_sill() -> None:
+    opening = find_opening(below_wall(frame=0.36, pane=0.25), NOTHING_HIDDEN, sill=True)
+    assert opening is not None
+    np.testing.assert_allclose(opening.corners, WINDOW, atol=3)
