@@ -22,7 +22,7 @@ _BORDER = 12  # by which the view's sides are divided: the rim
 _RIM_COUNTS = 10  # a warm thing that does not reach the rim is no wall
 _WARMED = 0.02  # above the wall: warmed by the sun or by air from a radiator
 _WIDEST_PLUME = 0.20  # m
-_NARROW = 0.16  # m, across: a frame's parts and the cold stripe along a leaking joint
+_NARROW = 0.12  # m, across: a frame's parts and the cold stripe along a leaking joint
 _BLUR = 2.0  # pixels: a phone camera's, and what an outline may be off
 _FRAME = 0.06  # m, thickness of a frame
 _POOREST_FRAME = 0.66  # of wood or plastic: U = 2.6 W/m²K
