@@ -287,10 +287,11 @@ def _lower_side(cold: Field, unknown: Mask, box: Box, frame: float) -> NDArray[n
     most = round(_TURN * (x1 - x0) * usable.mean())  # a short piece of a side does not tell how it is turned
     turns = np.arange(-most, most + 1)
     counted = np.zeros((len(turns), len(rows)))
+    margin = most // 2 + 2  # no line leaves the rows by more
+    padded = np.pad(votes, ((0, 0), (margin, margin)))
+    begins = np.arange(len(place)) * padded.shape[1] + margin
     for number, turn in enumerate(turns):
-        at = np.rint(rows[:, None] + place * turn).astype(int)
-        inside = (at >= 0) & (at < len(rows))
-        hits = votes[np.arange(len(place)), np.clip(at, 0, len(rows) - 1)] * inside
+        hits = padded.take(np.rint(rows[:, None] + place * turn).astype(int) + begins)
         counted[number] = hits.sum(1) / len(place) - 0.002 * abs(turn)  # of equal lines the most level one
     support = counted.max(0)
     if support.max() < _LEAST_SUPPORT:
