@@ -97,7 +97,8 @@ class System:
             popen = subprocess.Popen(  # noqa: S603 - our own program
                 [sys.executable, "-m", module],
                 cwd=ROOT,
-                env={**os.environ, **environment, "PORT": str(self.port(name))},
+                # Bytecode is kept, whatever this shell says: images hold it.
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", **environment, "PORT": str(self.port(name))},
                 stdout=log,
                 stderr=log,
             )

@@ -67,6 +67,14 @@ def test_no_secret_has_a_value_in_the_compose_file() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
+def test_an_image_holds_its_code_compiled(name: str) -> None:
+    stage = re.search(rf"^FROM base AS {name}\n(.*?)(?=^FROM|\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    assert stage is not None
+    *_, last_copy = re.finditer(r"^COPY .*\n", stage.group(1), re.MULTILINE)
+    assert stage.group(1)[last_copy.end() :].startswith("RUN python -m compileall -q .\nUSER ")
+
+
+@pytest.mark.parametrize("name", OURS)
 def test_an_image_runs_as_nobody_and_without_a_shell(name: str) -> None:
     stage = re.search(rf"^FROM base AS {name}\n(.*?)(?=^FROM|\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)
     assert stage is not None
