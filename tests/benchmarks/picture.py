@@ -10,6 +10,7 @@ COLUMNS = 3
 WIDTH, HEIGHT = 320, 230  # of a panel
 LEFT, RIGHT, TOP, BOTTOM = 22, 58, 58, 42  # around a panel's plot
 HEAD = 62
+LABEL = 15  # from one label to the next
 INK, SOFT, LINE, TARGET = "#1f2933", "#7b8794", "#1769aa", "#c2410c"
 Points = list[tuple[float, float]]
 
@@ -68,7 +69,10 @@ def _panel(main: Main, runs: Sequence[Line]) -> list[str]:
     if own:
         points = [spot(at, value) for at, value in own]
         parts += _line(points, LINE, 2.5, 4)
-        parts.append(_text(points[-1][0] + 8, points[-1][1] + 4, number(own[-1][1]), LINE, 12, weight=600))
+        last = points[-1][1]
+        if abs(last - goal) < LABEL:  # or it would lie on the target's
+            last = goal + (LABEL if last >= goal else -LABEL)
+        parts.append(_text(points[-1][0] + 8, last + 4, number(own[-1][1]), LINE, 12, weight=600))
         if len(own) > 1:
             parts.append(_text(points[0][0], points[0][1] + 17, number(own[0][1]), LINE, 12, anchor="middle"))
     for at in sorted({0, len(runs) - 1}):
