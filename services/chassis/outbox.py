@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.events import Envelope, EventData
 from services.chassis.correlation import traceparent
-from services.chassis.database import TRANSIENT, Database, UtcDateTime, now
+from services.chassis.database import TRANSIENT, Database, UtcDateTime, microseconds, now
 from services.chassis.messaging.broker import Broker, PublishError
 from services.chassis.metrics import Metrics
 
@@ -92,7 +92,7 @@ class Outbox:
         self.table = table
         self.backlog = Backlog()
         # Made once, as each submission needs it: putting it together costs more than running it.
-        self._insert_leased = sa.insert(table).values(createdAt=now(), dueAt=now(HEAD_START_SECONDS), failures=0)
+        self._insert_leased = sa.insert(table).values(createdAt=now(), dueAt=now("head_start"), failures=0)
         self._news = asyncio.Event()
         self._is_poked = False
         self._handed: deque[Leased] = deque(maxlen=BATCH)  # of more, the oldest are left to the end of their leases
@@ -111,7 +111,11 @@ class Outbox:
         """Store an event in the caller's transaction. Call :meth:`publish` after it has been committed."""
         envelope, token = Envelope.wrap(data, traceparent=traceparent()), secrets.token_hex(16)
         until = asyncio.get_running_loop().time() + HEAD_START_SECONDS
-        given = {"envelope": envelope.model_dump(mode="json"), "leaseToken": token}
+        given = {
+            "envelope": envelope.model_dump(mode="json"),
+            "leaseToken": token,
+            "head_start": microseconds(HEAD_START_SECONDS),
+        }
         stored = await connection.execute(self._insert_leased, given)
         return Leased(stored.lastrowid, token, envelope, until=until)
 

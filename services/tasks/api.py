@@ -113,7 +113,7 @@ async def status() -> ServiceStatus:
         401: _NO_TOKEN,
         403: _problem("Somebody else's account or task"),
         409: _problem("This `Idempotency-Key` came with another submission before"),
-        410: _problem("The account was deleted during the upload"),
+        410: _problem("The account was deleted during the upload, or since the token was issued"),
         413: _problem("A photo, or all of it, is too large"),
         415: _problem("Not a form"),
         422: _problem("Something that a person must mend: a temperature, a photo, …"),

@@ -32,7 +32,7 @@ PENDING = 100
 SETTLE_SECONDS = 2 * BLOCK_SECONDS  # no transaction that began before the note lives longer
 TOMBSTONE_DAYS = 30  # far longer than any event is retried; dead letters that are older must not be replayed
 
-DELETED = "This account was deleted while the photos were on their way. Nothing of them was kept."
+DELETED = "This account was deleted. Nothing of these photos was kept."
 
 _LONG_AGO = datetime(1971, 1, 1, tzinfo=UTC)
 _PHOTO_ID = re.compile(r"[0-9a-f]{24}")
@@ -195,14 +195,16 @@ class Erasures:
     async def _erase(
         self, connection: AsyncConnection, tasks: Sequence[Any], keep: sa.ColumnElement[bool] | None = None
     ) -> None:
-        """Erase tasks that are locked, but for the jobs that are to be kept."""
+        """Erase tasks that are locked, but for the jobs that are to be kept, where a task's newest job is one of them."""
         task_ids = [task.taskID for task in tasks]
         kept_jobs: Collection[str] = ()
         kept_tasks: Collection[str] = ()
         if keep is not None:
             to_keep = sa.select(jobs.c.jobID, jobs.c.taskID).where(jobs.c.taskID.in_(task_ids), keep)
             kept = (await connection.execute(to_keep)).all()
-            kept_jobs, kept_tasks = {row.jobID for row in kept}, {row.taskID for row in kept}
+            newest = {task.jobID for task in tasks}  # what a task shows is its newest job's
+            kept_tasks = {row.taskID for row in kept if row.jobID in newest}
+            kept_jobs = {row.jobID for row in kept if row.taskID in kept_tasks}
         gone = [task for task in tasks if task.taskID not in kept_tasks]
         gone_ids = [task.taskID for task in gone]
 

@@ -329,7 +329,7 @@ class TaskStore:
         return (await connection.execute(same)).first() is not None
 
     async def _repeated(self, connection: AsyncConnection, job_id: str, proved_at: int | None) -> str:
-        """The job, which belongs to the account of the newest token that it was submitted with."""
+        """The job; submitted after the deletion of an account, it belongs to that of the newest token it came with."""
         if proved_at is not None:
             older = (jobs.c.jobID == job_id, jobs.c.provedAt < proved_at)
             await connection.execute(sa.update(jobs).where(*older).values(provedAt=proved_at))

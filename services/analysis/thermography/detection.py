@@ -42,6 +42,7 @@ _DOUBTFUL_FIELD = 0.02  # m² of missing index that an even cold field counts fo
 _DOUBTFUL_REASON = "An even cold field is normal for a window or door and a defect in a wall: please say which it is."
 _WARMER_PART = 0.7  # quantile: indoors wall shows in three tenths of a view at least, however cold the window in it
 _OUTSIDE_INDEX = 0.4  # indoors that part is warmer
+_MOSTLY_OUTSIDE_INDEX = 0.2  # indoors half of a view is warmer, whatever fills it
 _COLDEST_ROOM = 14.0  # °C, of that part where nobody says how warm the room is
 _BEYOND_OUTSIDE = -0.15  # in summer: hotter than outside by a seventh of the difference
 _HOT = 0.12  # above the wall: a radiator, not just warm air
@@ -123,10 +124,7 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
         if thermogram.either_way and not conditions.cooling_season:
             temperature = _likelier_way(temperature, thermogram, conditions, part)
     index = ((temperature - conditions.outside) / conditions.difference).astype(np.float32)
-    if thermogram.scale in _KNOWN and (
-        float(np.quantile(index[valid], _WARMER_PART)) < _OUTSIDE_INDEX
-        or (not conditions.typed and float(np.quantile(temperature[valid], _WARMER_PART)) < _COLDEST_ROOM)
-    ):
+    if thermogram.scale in _KNOWN and _seen_from_outside(temperature, index, valid, conditions):
         return Detection((), True, ())
     if thermogram.scale in _KNOWN and not conditions.typed and not conditions.cooling_season:
         conditions = conditions_in_view(temperature, valid, conditions, part)
@@ -220,6 +218,19 @@ def _estimated(colours: Field, valid: Mask, saturated: Mask, conditions: Conditi
     if opening is None or not is_frontal(opening, wall - index, unknown):
         return temperature
     return estimate_temperature(colours, valid, saturated, conditions, part, frame=opening.frame(index.shape))
+
+
+def _seen_from_outside(temperature: Field, index: Field, valid: Mask, conditions: Conditions) -> bool:
+    """Whether most of what is in view lies nearer to the outside than to the inside temperature.
+
+    Hot objects say nothing about that, and lit windows or a warm wall may fill a part of a façade.
+    """
+    cool = index[valid & (index < 1.0 + _HOT)]
+    return bool(
+        float(np.median(index[valid])) < _MOSTLY_OUTSIDE_INDEX
+        or (len(cool) > 0 and float(np.quantile(cool, _WARMER_PART)) < _OUTSIDE_INDEX)
+        or (not conditions.typed and float(np.quantile(temperature[valid], _WARMER_PART)) < _COLDEST_ROOM)
+    )
 
 
 def _opening(index: Field, wall: Field, unknown: Mask, part: TaskType | None) -> Opening | None:

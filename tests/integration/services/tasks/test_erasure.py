@@ -200,6 +200,16 @@ async def test_what_a_token_from_before_the_deletion_submits_after_it_is_erased_
     assert set(old) < await dropped(tasks_database)
 
 
+async def test_a_task_that_a_token_from_before_the_deletion_submitted_last_is_erased_whole(
+    store: TaskStore, erasures: Erasures, tasks_database: Database
+) -> None:
+    await submit(store, "new", "task", began=2, proved_at=SIGNED_OUT_UNTIL + 1)
+    await submit(store, "old", "task", began=1, proved_at=SIGNED_OUT_UNTIL)
+    await erasures.note(deleted(seconds_ago=5, signed_out_until=SIGNED_OUT_UNTIL))
+    assert await erasures.erase_deleted_accounts() == 1
+    assert await rows(tasks_database, jobs) == await rows(tasks_database, leakage_tasks) == []
+
+
 async def test_a_token_from_before_a_deletion_that_is_known_submits_nothing(
     store: TaskStore, erasures: Erasures, tasks_database: Database
 ) -> None:

@@ -215,6 +215,13 @@ def test_a_person_before_a_sound_window_is_no_leak() -> None:
     assert seen(index, TaskType.WINDOW).regions == ()
 
 
+@pytest.mark.parametrize(("share", "warm"), [(0.45, 0.6), (0.35, 1.5)], ids=["a warm wall", "something hot"])
+def test_a_view_from_outside_is_one_whatever_warm_fills_a_part_of_it(share: float, warm: float) -> None:
+    index = (wall() * 0.1).astype(np.float32)
+    index[: round(share * len(index))] = warm
+    assert seen(index).seen_from_outside
+
+
 def test_a_warm_place_is_the_leak_when_it_is_warmer_outside() -> None:
     index = with_plume(wall(), 60, 100)
     (region,) = seen(index, TaskType.WALL, SUMMER).regions
