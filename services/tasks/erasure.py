@@ -195,7 +195,7 @@ class Erasures:
     async def _erase(
         self, connection: AsyncConnection, tasks: Sequence[Any], keep: sa.ColumnElement[bool] | None = None
     ) -> None:
-        """Erase tasks that are locked, but for the jobs that are to be kept, where a task's newest job is one of them."""
+        """Erase tasks that are locked, but for the jobs to keep of those whose newest job is one of them."""
         task_ids = [task.taskID for task in tasks]
         kept_jobs: Collection[str] = ()
         kept_tasks: Collection[str] = ()
