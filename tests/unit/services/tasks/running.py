@@ -16,7 +16,7 @@ from contracts.topology import TASKS_ACCOUNTS, TASKS_PROFILES, TASKS_RESULTS
 from services.chassis.database import Database
 from services.chassis.messaging.broker import Broker
 from services.chassis.metrics import Metrics
-from services.chassis.serving import running
+from services.chassis.serving import bind, listening, running
 from services.tasks.app import create_app
 from services.tasks.photos.files import FilePhotos
 from services.tasks.photos.store import PhotoStore
@@ -24,7 +24,6 @@ from services.tasks.settings import TasksSettings
 from tests.brokers import RecordingBroker
 from tests.loopback import served
 from tests.tokens import CLIENT_ID, EMAIL, AccessIssuer
-from tests.unit.gateway import wire
 from tests.unit.services.tasks.forms import CONTENT_TYPE, File, app_form
 
 SERVICE_TOKEN = "between services only"
@@ -134,8 +133,11 @@ async def tasks_service(
         photos = make_photos() if make_photos else FilePhotos(folder / "photos")
         app = create_app(TasksSettings(**given | settings), metrics, make_broker or (lambda: broker), lambda: photos)
         ready = await stack.enter_async_context(running(app))
-        port = await stack.enter_async_context(wire.served(ready))
+        sock = bind("127.0.0.1", 0)
+        stack.callback(sock.close)
+        await stack.enter_async_context(listening(ready, sock))
         http = await stack.enter_async_context(aiohttp.ClientSession())
         database = Database(str((given | settings)["sql_url"]))
         stack.push_async_callback(database.close)
-        yield Service(f"http://127.0.0.1:{port}", http, broker, photos, access, metrics, profiles, database)
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        yield Service(url, http, broker, photos, access, metrics, profiles, database)
