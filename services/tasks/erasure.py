@@ -5,10 +5,11 @@ and repeat what was interrupted. Rows are deleted at once. Photos are marked as 
 for the sweeper: first the bytes, then the row that knows of them.
 
 Nothing comes back, whatever is late. A submission is from before the deletion when its upload began before, or when it
-came with a token from before: auth signs the person out with the deletion, and tasks hears of both later. It
-is refused when it wants to commit. One that committed before the deletion was noted is found by the erasure, which
-goes on looking until every transaction that could not see the note has ended. Results find no job, and their pictures
-are dropped. A profile is told by its version. A new account of the same person is left alone by all of this.
+came with a token from before: auth signs the person out with the deletion, and tasks hears of both later. Such a
+submission is refused when it wants to commit. One that committed before the deletion was noted is found by the
+erasure, which goes on looking until every transaction that could not see the note has ended. Results find no job, and
+their pictures are dropped. A profile is told by its version. A new account of the same person is left alone by
+all of this.
 
 What stays for TOMBSTONE_DAYS is the note, under a pseudonym. See ``docs/adr/0008-erasing-an-account.md``.
 """

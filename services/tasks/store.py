@@ -165,9 +165,9 @@ class TaskStore:
 
         When it repeats an earlier request (see :mod:`.idempotency`), that one's job is answered instead, and nothing
         is stored. ``begun`` is when its upload began, by the clock of the event loop; by default, now. ``proved_at``
-        is the age of the token that it came with, as :class:`Identity` has it; None without one. After a
-        :class:`Problem` nothing is stored either: 403 when the task is somebody else's, 409 when ``key`` came with
-        another submission, 410 when the account was deleted since either, 429 when too many jobs of this person
+        is when the token that it came with was proved (Unix time), as :class:`Identity` has it; None without one.
+        After a :class:`Problem` nothing is stored either: 403 when the task is somebody else's, 409 when ``key`` came
+        with another submission, 410 when the account was deleted since either, 429 when too many jobs of this person
         have not ended.
         """
         clock = asyncio.get_running_loop().time
