@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -36,7 +37,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from testcontainers.core.container import DockerContainer
 
 from contracts.topology import SUBSCRIPTIONS, Subscription
-from services.chassis.database import database_url
+from services.chassis.database import Database, database_url
 
 PASSWORD = "only-for-tests"
 START_SECONDS = 120.0
@@ -166,6 +167,16 @@ class MySqlServer(Server):
             yield self.url.set(database=name, drivername="mysql").render_as_string(hide_password=False)
         finally:
             self.execute(f"DROP DATABASE IF EXISTS {name}")
+
+
+def stop_clock(database: Database, at: datetime) -> None:
+    """Have MySQL's clock stand still at ``at`` on every connection that ``database`` opens for writing."""
+
+    @sa.event.listens_for(database.engine.sync_engine, "connect")
+    def set_clock(connection: Any, _: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SET timestamp = {at.timestamp()}")
+        cursor.close()
 
 
 class MongoServer(Server):

@@ -20,6 +20,7 @@ from services.chassis.migrations import migrate
 from services.chassis.outbox import Outbox
 from services.chassis.signouts import KEPT_SECONDS, SignOuts
 from tests.integration.services.auth.conftest import SERVICE_TOKEN, Auth
+from tests.servers import stop_clock
 from tests.tokens import proved
 from tests.waiting import until
 
@@ -161,12 +162,7 @@ async def test_a_deletion_is_dated_by_the_databases_clock_as_submissions_are(sql
     """The clock of the process may be another, and what was submitted before the deletion would stay."""
     database = Database(sql_url)
 
-    @sa.event.listens_for(database.engine.sync_engine, "connect")
-    def stop_clock(connection: Any, _: object) -> None:
-        cursor = connection.cursor()
-        cursor.execute(f"SET timestamp = {LONG_AGO.timestamp()}")
-        cursor.close()
-
+    stop_clock(database, LONG_AGO)
     await migrate(database, SERVICE, MIGRATIONS)
     store = UserStore(database, Outbox(outbox), SignOuts(database, sign_outs, SERVICE_TOKEN))
     await store.delete_account(proved("someone@example.com"))

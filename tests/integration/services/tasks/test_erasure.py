@@ -3,7 +3,6 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -36,6 +35,7 @@ from tests.integration.services.tasks.test_store import (
     uploaded,
 )
 from tests.integration.services.tasks.test_sweeper import settings
+from tests.servers import stop_clock
 
 SIGNED_OUT_UNTIL = 1_790_000_000  # Unix time, of another clock than that of the database
 
@@ -140,12 +140,7 @@ async def test_a_submission_is_dated_by_the_databases_clock_as_deletions_are(sql
     database = Database(sql_url)
     at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
-    @sa.event.listens_for(database.engine.sync_engine, "connect")
-    def stop_clock(connection: Any, _: object) -> None:
-        cursor = connection.cursor()
-        cursor.execute(f"SET timestamp = {at.timestamp()}")
-        cursor.close()
-
+    stop_clock(database, at)
     await migrate(database, SERVICE, MIGRATIONS)
     await submit(task_store(database), "job", "task", began=10)
     (stored,) = await rows(database, jobs)
