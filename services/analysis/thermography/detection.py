@@ -96,7 +96,7 @@ class Region:
     kind: DefectKind
     kind_confidence: float  # 0..1
     chance: float  # 0..1, that it is a defect at all
-    mask: Mask  # (h, w) of the detection's raster
+    mask: Mask  # (h, w) of the detection's raster, with what print hides of it
     shape: Shape
     deficit: float  # integral of the missing thermal index over the region, m²
     taken: float  # the same of the missing share of the index, m²
@@ -179,7 +179,8 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
             else:
                 lost = lost * np.float32(math.sqrt(single_glass_deficit() / float(lost[mask].mean())))
         chance = 1.0 / (1.0 + math.exp(-evidence))
-        regions.append(_region(mask, shape, kind, sure, chance, index, expected, lost, metres, conditions))
+        whole = _behind_print(mask, ~valid)
+        regions.append(_region(mask, whole, shape, kind, sure, chance, index, expected, lost, metres, conditions))
     if thermogram.scale not in _KNOWN:
         regions = _without_studs(regions)
     return Detection(tuple(regions), False, tuple(dict.fromkeys(reasons)))
@@ -300,6 +301,24 @@ def _regions(missing: Field, pixels: int) -> list[Mask]:
     return found
 
 
+def _behind_print(mask: Mask, hidden: Mask) -> Mask:
+    """A region with the hidden pixels that part it, or part it from the border of the view: it goes on behind print."""
+    return np.asarray(mask | _between(mask, hidden) | _between(mask.T, hidden.T).T, np.bool_)
+
+
+def _between(mask: Mask, hidden: Mask) -> Mask:
+    """The hidden pixels that have the region on one side in their column, and the region or nothing on the other."""
+    above, below = _next_seen(mask, hidden), _next_seen(mask[::-1], hidden[::-1])[::-1]
+    return hidden & (((above == 1) & (below != 0)) | ((below == 1) & (above != 0)))
+
+
+def _next_seen(mask: Mask, hidden: Mask) -> NDArray[np.int8]:
+    """What the next pixel above that is not hidden belongs to: 1 the region, 0 something else, −1 there is none."""
+    rows = np.maximum.accumulate(np.where(hidden, -1, np.arange(len(mask))[:, None]), axis=0)
+    seen = np.take_along_axis(mask.astype(np.int8), np.maximum(rows, 0), axis=0)
+    return np.where(rows < 0, np.int8(-1), seen)
+
+
 def _joined(mask: Mask) -> NDArray[np.uint8]:
     """A mask (h, w) of 0 and 1 without narrow gaps: the streaks of an uneven crack are one leak."""
     kernel = np.ones((_GAP_PX, _GAP_PX), np.uint8)
@@ -308,6 +327,7 @@ def _joined(mask: Mask) -> NDArray[np.uint8]:
 
 def _region(
     mask: Mask,
+    whole: Mask,
     shape: Shape,
     kind: DefectKind,
     sure: float,
@@ -318,16 +338,17 @@ def _region(
     metres: float,
     conditions: Conditions,
 ) -> Region:
-    """Measure what a region lacks."""
+    """Measure what a region lacks: what is hidden of the ``whole`` counts like the ``mask`` that is seen."""
     coldest = float(index[mask].min())
+    square_metres = metres**2 * float(whole.sum() / mask.sum())
     return Region(
         kind=kind,
         kind_confidence=sure,
         chance=chance,
-        mask=mask,
+        mask=whole,
         shape=shape,
-        deficit=float(lost[mask].sum()) * metres**2,
-        taken=float((lost[mask] / np.maximum(expected[mask], 0.2)).sum()) * metres**2,
+        deficit=float(lost[mask].sum()) * square_metres,
+        taken=float((lost[mask] / np.maximum(expected[mask], 0.2)).sum()) * square_metres,
         deepest=float(lost[mask].max()),
         coldest_index=coldest,
         coldest_temperature=conditions.outside + coldest * conditions.difference,

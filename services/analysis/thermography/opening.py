@@ -28,7 +28,8 @@ _TURN = 0.09  # by which a side may rise or fall over its length
 _NEAR_EDGE = 5  # pixels within which the cold ends: the blur of a phone camera
 _LEAST_SUPPORT = 0.45  # share of a side along which the cold must end on its line
 _MOSTLY_SEEN = 0.5  # hidden share of a cell up to which it counts
-_STRIP_SHARE, _STRIP_WARM = 0.4, 0.7  # a strip of wall: so much of it is less cold than this share of what it parts
+# A strip of wall: so much of it is less cold than this share of what it parts, and than this (blur makes it colder).
+_STRIP_WARM, _STRIP_SHARE, _STRIP_COLD = 0.7, 0.4, 0.055
 _MOST_PARTS = 3  # times that an opening is looked for between strips
 _IN_FULL_VIEW = 0.75  # share of a row of an opening that is not hidden
 _LEAK_REACH = 0.12  # of an opening's extent from a side, within which a leak beside it may be taken for a part of it
@@ -93,14 +94,20 @@ def find_opening(below_wall: Field, unknown: Mask, *, sill: bool = False) -> Ope
 
 
 def is_frontal(opening: Opening, below_wall: Field, unknown: Mask) -> bool:
-    """Whether this is a window or door seen from the front: cold all over, little cold beside it, and wall."""
+    """Whether this is a window or door seen from the front: cold all over, little cold beside it, and wall.
+
+    What is cold beyond a strip of wall is something else, and does not count.
+    """
     x0, y0, x1, y1 = opening.box
     h, w = below_wall.shape
     borders = (x0 <= 1) + (y0 <= 1) + (x1 >= w - 1) + (y1 >= h - 1)
-    cold = (below_wall > _CERTAINLY_COLD) & ~unknown
+    cold = below_wall > _CERTAINLY_COLD
+    _, parts = cv2.connectedComponents(cold.astype(np.uint8))
+    cold &= ~unknown
     inside = cold[y0:y1, x0:x1]
     filled = inside.sum() / max((~unknown[y0:y1, x0:x1]).sum(), 1)
-    beside = 1.0 - inside.sum() / max(cold.sum(), 1)
+    joined = cold & np.isin(parts, parts[y0:y1, x0:x1][inside])
+    beside = 1.0 - inside.sum() / max(joined.sum(), 1)
     return bool(borders < 3 and filled > 0.6 and beside < 0.5)
 
 
@@ -167,7 +174,7 @@ def _between_strips(cold: Field) -> list[tuple[int, int]]:
     seen = ~np.isnan(cold)
     if not seen.any():
         return []
-    warm = cold < min(_STRIP_SHARE * float(np.median(cold[seen])), _COLD)
+    warm = cold < min(_STRIP_SHARE * float(np.median(cold[seen])), _STRIP_COLD)
     wall = warm.sum(1) > _STRIP_WARM * seen.sum(1)
     if not wall.any():
         return []
