@@ -59,11 +59,18 @@ class Conditions:
         typed = inside_c is not None and outside_c is not None
         if inside_c is None:
             inside_c = float(ASSUMED_INSIDE)
-            reasons.append(f"No usable inside temperature: {_fahrenheit(inside_c)} °F is assumed.")
+            reasons.append(_missing("inside", inside_c))
         if outside_c is None:
             outside_c = float(ASSUMED_OUTSIDE)
-            reasons.append(f"No usable outside temperature: {_fahrenheit(outside_c)} °F is assumed.")
+            reasons.append(_missing("outside", outside_c))
         return cls(inside_c, outside_c, typed, tuple(reasons))
+
+
+def _missing(which: str, assumed: float) -> str:
+    return (
+        f"No usable {which} temperature: it is estimated from the photo where that tells temperatures, "
+        f"otherwise {_fahrenheit(assumed)} °F is assumed."
+    )
 
 
 def _celsius(fahrenheit: float | None, which: str, plausible: tuple[float, float], reasons: list[str]) -> float | None:

@@ -39,11 +39,21 @@ _WORKING_SIDE = 320  # pixels of the longer side; cracks are several pixels wide
 _WARM = 0.06  # above the wall: a hot object, or what it warms
 _WEAK, _STRONG = 0.05, 0.075  # missing index: outline of a region, and what may make it one
 _DOUBTFUL_FIELD = 0.02  # m² of missing index that an even cold field counts for where the part is not known
-_DOUBTFUL_REASON = "An even cold field is normal for a window or door and a defect in a wall: please say which it is."
+_NOTHING_SEEN = "Nothing of the thermal picture could be used."
+_DOUBTFUL_REASON = "An even cold field is normal for a window or door and a defect in a wall: it counts as a small one."
+_OVER_HEAT_REASON = "The cold field over something hot was taken for a window, which is as cold when nothing is wrong."
 _WARMER_PART = 0.7  # quantile: indoors wall shows in three tenths of a view at least, however cold the window in it
 _OUTSIDE_INDEX = 0.4  # indoors that part is warmer
 _MOSTLY_OUTSIDE_INDEX = 0.2  # indoors half of a view is warmer, whatever fills it
-_COLDEST_ROOM = 14.0  # °C, of that part where nobody says how warm the room is
+_ROOM = 0.7, 1.15  # index of what belongs to a room, its cold window aside
+_LEAST_ROOM, _MOST_COLD = 0.1, 0.75  # share of a view that is of a room at least, and colder than that at most
+_COLDEST_ROOM, _WARMEST_ROOM = 14.0, 32.0  # °C, of the warmer part and of the wall where nobody says how warm it is
+_ALL_WARMER = 0.9  # share of a view that is warmer than the room only where the room is warmer than was typed
+_COLDER_THAN_OUTSIDE = (0.005, -0.1)  # so much of a view is never colder than outside by a tenth of the difference
+_FROM_OUTSIDE = "The photo looks taken from outside or of a cold room; please take it in a heated room."
+_NO_ROOM = "What is in view is warmer than any room, so it says nothing of leaks: please take a window, door or wall."
+_ROOM_WARMER = "Nearly everything in view is warmer than the inside temperature that was given: please check it."
+_OUTSIDE_COLDER = "The photo shows places colder than the outside temperature that was given: please check it."
 _BEYOND_OUTSIDE = -0.15  # in summer: hotter than outside by a seventh of the difference
 _HOT = 0.12  # above the wall: a radiator, not just warm air
 _KNOWN = (ScaleSource.RADIOMETRIC, ScaleSource.METADATA, ScaleSource.PRINTED)
@@ -110,29 +120,40 @@ class Detection:
     """What was found in one thermal photo."""
 
     regions: tuple[Region, ...]
-    seen_from_outside: bool
-    reasons: tuple[str, ...]  # what lowers the confidence, for a person
+    refusal: str | None = None  # why the view says nothing about leaks, for a person
+    contradiction: str | None = None  # in what the view contradicts the temperatures that were typed, for a person
+    reasons: tuple[str, ...] = ()  # what else lowers the confidence, for a person
 
 
 def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None) -> Detection:
     """Find the regions that lose heat."""
     temperature, valid, saturated = _reduced(thermogram)
     if not valid.any():
-        return Detection((), False, ("Nothing of the thermal picture could be used.",))
-    if thermogram.scale not in _KNOWN:
+        return Detection((), reasons=(_NOTHING_SEEN,))
+    known = thermogram.scale in _KNOWN
+    if not known:
         temperature = _estimated(temperature, valid, saturated, conditions, part)
         if thermogram.either_way and not conditions.cooling_season:
             temperature = _likelier_way(temperature, thermogram, conditions, part)
     index = ((temperature - conditions.outside) / conditions.difference).astype(np.float32)
-    if thermogram.scale in _KNOWN and _seen_from_outside(temperature, index, valid, conditions):
-        return Detection((), True, ())
-    if thermogram.scale in _KNOWN and not conditions.typed and not conditions.cooling_season:
+    contradiction = None
+    if known and conditions.typed and not conditions.cooling_season:
+        contradiction = _contradiction(index[valid])
+        if contradiction is not None:
+            conditions = Conditions.from_fahrenheit(None, None)
+    if known and (
+        _is_cold(temperature[valid], conditions) or (contradiction is None and _seen_from_outside(index[valid]))
+    ):
+        return Detection((), _FROM_OUTSIDE, contradiction)
+    if known and not conditions.typed and not conditions.cooling_season:
         conditions = conditions_in_view(temperature, valid, conditions, part)
+        if conditions.inside > _WARMEST_ROOM:
+            return Detection((), _NO_ROOM, contradiction)
         index = ((temperature - conditions.outside) / conditions.difference).astype(np.float32)
     if conditions.cooling_season:
         valid &= index > _BEYOND_OUTSIDE  # hotter than the air on either side: an object
         if not valid.any():
-            return Detection((), False, ("Nothing of the thermal picture could be used.",))
+            return Detection((), reasons=(_NOTHING_SEEN,))
     wall = wall_level(index, valid)
     unknown = _unknown(index, wall, valid)
     opening = _opening(index, wall, unknown, part)
@@ -155,13 +176,13 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
         evidence = _evidence(mask, shape, missing, slope, part)
         if evidence < _CONVINCING:
             continue
-        if thermogram.scale not in _KNOWN and shape.filled < 0.25 and shape.reach > 0.9:
+        if not known and shape.filled < 0.25 and shape.reach > 0.9:
             continue  # studs and corners all over the view: a sound wall whose own unevenness fills the palette
         if _is_rim(mask, shape, missing):
             continue  # as it is around every sound pane
         if shape.edge > _ALONG_BORDER and shape.width < _BORDER_STRIP * max(index.shape) * metres:
             continue  # what is left of a margin, or a corner cut off
-        deepest = float(np.quantile(missing[mask], 0.95)) if thermogram.scale in _KNOWN else 0.0
+        deepest = float(np.quantile(missing[mask], 0.95)) if known else 0.0
         kind, sure = _kind(shape, deepest, part, askew=askew)
         lost = missing
         window = part in (None, TaskType.WALL) and shape.evenness > 0.5 and _above_radiator(mask, index - wall)
@@ -175,21 +196,21 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
                 if part is not None and not window:
                     continue  # a pane or panel as cold as double glazing: even, and nothing wrong with it
                 lost = np.full_like(index, _DOUBTFUL_FIELD / (float(mask.sum()) * metres**2))
-                reasons.append(_DOUBTFUL_REASON)
+                reasons.append(_OVER_HEAT_REASON if window else _DOUBTFUL_REASON)
             else:
                 lost = lost * np.float32(math.sqrt(single_glass_deficit() / float(lost[mask].mean())))
         chance = 1.0 / (1.0 + math.exp(-evidence))
         whole = _behind_print(mask, ~valid)
         regions.append(_region(mask, whole, shape, kind, sure, chance, index, expected, lost, metres, conditions))
-    if thermogram.scale not in _KNOWN:
+    if not known:
         regions = _without_studs(regions)
-    return Detection(tuple(regions), False, tuple(dict.fromkeys(reasons)))
+    return Detection(tuple(regions), None, contradiction, tuple(dict.fromkeys(reasons)))
 
 
 def _reduced(thermogram: Thermogram) -> tuple[Field, Mask, Mask]:
     """Temperatures, which of them are valid, and which lie at the hot end of the scale, at the working size."""
     scale = min(1.0, _WORKING_SIDE / max(thermogram.temperature.shape))
-    size = (round(thermogram.temperature.shape[1] * scale), round(thermogram.temperature.shape[0] * scale))
+    size = tuple(max(1, round(side * scale)) for side in thermogram.temperature.shape[::-1])
     temperature = cv2.resize(thermogram.temperature, size, interpolation=cv2.INTER_AREA)
     temperature = cv2.GaussianBlur(temperature, (0, 0), 0.8)
     valid, hot = (
@@ -221,17 +242,32 @@ def _estimated(colours: Field, valid: Mask, saturated: Mask, conditions: Conditi
     return estimate_temperature(colours, valid, saturated, conditions, part, frame=opening.frame(index.shape))
 
 
-def _seen_from_outside(temperature: Field, index: Field, valid: Mask, conditions: Conditions) -> bool:
-    """Whether most of what is in view lies nearer to the outside than to the inside temperature.
+def _is_cold(temperature: Field, conditions: Conditions) -> bool:
+    """Whether a view (°C) is colder than any heated room, where nobody says how warm the room is."""
+    return not conditions.typed and float(np.quantile(temperature, _WARMER_PART)) < _COLDEST_ROOM
+
+
+def _seen_from_outside(index: Field) -> bool:
+    """Whether most of what is in view lies nearer to the outside than to the inside temperature, or hardly any at it.
 
     Hot objects say nothing about that, and lit windows or a warm wall may fill a part of a façade.
     """
-    cool = index[valid & (index < 1.0 + _HOT)]
+    cool = index[index < 1.0 + _HOT]
+    coldest, warmest = _ROOM
+    room = float(((index > coldest) & (index < warmest)).mean())
     return bool(
-        float(np.median(index[valid])) < _MOSTLY_OUTSIDE_INDEX
+        float(np.median(index)) < _MOSTLY_OUTSIDE_INDEX
+        or (room < _LEAST_ROOM and float((index < coldest).mean()) > _MOST_COLD)
         or (len(cool) > 0 and float(np.quantile(cool, _WARMER_PART)) < _OUTSIDE_INDEX)
-        or (not conditions.typed and float(np.quantile(temperature[valid], _WARMER_PART)) < _COLDEST_ROOM)
     )
+
+
+def _contradiction(index: Field) -> str | None:
+    """In what a view contradicts the temperatures that were typed, if it does: then it tells them better."""
+    share, colder = _COLDER_THAN_OUTSIDE
+    if float(np.quantile(index, share)) < colder:
+        return _OUTSIDE_COLDER
+    return _ROOM_WARMER if float((index > _ROOM[1]).mean()) > _ALL_WARMER else None
 
 
 def _opening(index: Field, wall: Field, unknown: Mask, part: TaskType | None) -> Opening | None:
@@ -309,7 +345,7 @@ def _behind_print(mask: Mask, hidden: Mask) -> Mask:
 def _between(mask: Mask, hidden: Mask) -> Mask:
     """The hidden pixels that have the region on one side in their column, and the region or nothing on the other."""
     above, below = _next_seen(mask, hidden), _next_seen(mask[::-1], hidden[::-1])[::-1]
-    return hidden & (((above == 1) & (below != 0)) | ((below == 1) & (above != 0)))
+    return np.asarray(hidden & (((above == 1) & (below != 0)) | ((below == 1) & (above != 0))), np.bool_)
 
 
 def _next_seen(mask: Mask, hidden: Mask) -> NDArray[np.int8]:

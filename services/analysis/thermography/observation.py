@@ -22,8 +22,7 @@ _SCALE_TRUST = {
     ScaleSource.RADIOMETRIC: 0.95,
     ScaleSource.METADATA: 0.9,
     ScaleSource.PRINTED: 0.9,
-    ScaleSource.TYPED: 0.6,
-    ScaleSource.NONE: 0.3,
+    ScaleSource.ESTIMATED: 0.6,
 }
 # Share of pixels that a palette must explain before its colours count as read, and before they are read at all.
 _TRUSTED_PALETTE, _LEAST_PALETTE = 0.7, 0.5
@@ -68,7 +67,7 @@ def assess(number: int, thermogram: Thermogram, conditions: Conditions, part: Ta
         return Assessment(number, thermogram, (), (), Severity.UNKNOWN, 0.0, (refusal, *thermogram.reasons))
     detection = detect(thermogram, conditions, part)
     trust, reasons = _trust(thermogram, conditions, detection)
-    if detection.seen_from_outside:
+    if detection.refusal is not None:
         return Assessment(number, thermogram, (), (), Severity.UNKNOWN, 0.0, reasons)
     whole = heat_losses(detection.regions, part)
     losses = expected_losses(detection.regions, whole)
@@ -132,8 +131,10 @@ def _refusal(thermogram: Thermogram) -> str | None:
 def _trust(thermogram: Thermogram, conditions: Conditions, detection: Detection) -> tuple[float, tuple[str, ...]]:
     """How far the assessment can be trusted, and the reasons against it, the weightiest first."""
     doubts: list[tuple[float, str]] = []
-    if detection.seen_from_outside:
-        doubts.append((0.1, "The photo looks taken from outside or of a cold room; please take it in a heated room."))
+    if detection.refusal is not None:
+        doubts.append((0.1, detection.refusal))
+    if detection.contradiction is not None:
+        doubts.append((0.4, detection.contradiction))
     if thermogram.palette_confidence < _TRUSTED_PALETTE:
         doubts.append((0.5, "The photo's colour palette was not recognised."))
     if conditions.cooling_season:

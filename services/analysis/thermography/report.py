@@ -233,7 +233,7 @@ def _assumptions(
             f"Temperatures are taken to be {_fahrenheit(conditions.inside)} °F inside "
             f"and {_fahrenheit(conditions.outside)} °F outside, or what the photo shows where it tells temperatures."
         )
-    if any(assessment.thermogram.scale in (ScaleSource.TYPED, ScaleSource.NONE) for assessment in assessments):
+    if any(assessment.thermogram.scale is ScaleSource.ESTIMATED for assessment in assessments):
         texts.append("The photo's temperature scale is estimated from the inside and outside temperatures.")
     return tuple(texts)
 

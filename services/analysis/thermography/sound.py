@@ -16,10 +16,11 @@ COLD_PANE = 0.085
 
 _WALL_BAND = 0.05  # how far pixels of one wall lie apart
 # How far a wall may be from the level of a sound one (standard deviations). The camera or the typed temperature may be
-# off by two degrees; a colder level may as well be the defect.
-_WARMER_WALL, _COLDER_WALL = 0.12, 0.06
+# off by two degrees or three; a colder level may as well be the defect.
+_WARMER_WALL, _COLDER_WALL = 0.16, 0.12
+_LEVELS = 0.65, 1.2  # between which a wall is looked for
 _BORDER = 12  # by which the view's sides are divided: the rim
-_RIM_COUNTS = 10  # a warm thing that does not reach the rim is no wall
+_RIM_COUNTS = 3  # a warm thing that hardly reaches the rim is no wall
 _WARMED = 0.02  # above the wall: warmed by the sun or by air from a radiator
 _WIDEST_PLUME = 0.20  # m
 _NARROW = 0.12  # m, across: a frame's parts and the cold stripe along a leaking joint
@@ -48,7 +49,7 @@ def wall_level(index: Field, valid: Mask) -> Field:
     f, ok = index[::step, ::step].ravel(), valid[::step, ::step].ravel()
     basis = np.stack([np.ones_like(x), x, y, x * x + y * y - 0.67])
     a = basis[:, ::step, ::step].reshape(4, -1)
-    levels = np.linspace(0.75, 1.2, 91)
+    levels = np.arange(_LEVELS[0], _LEVELS[1], 0.005)
     off = levels - SOUND_WALL_INDEX
     prior = np.exp(-0.5 * (off / np.where(off > 0, _WARMER_WALL, _COLDER_WALL)) ** 2)
     rim = np.ones((h, w), bool)

@@ -68,15 +68,14 @@ class ScaleSource(StrEnum):
     RADIOMETRIC = "radiometric"  # a temperature per pixel in the file
     METADATA = "metadata"  # the range in the camera's notes of the file
     PRINTED = "printed"  # the range printed on the picture: read from it, or given by the caller
-    TYPED = "typed"  # nowhere, but the inside and outside temperatures are known: detection estimates the degrees
-    NONE = "none"  # nowhere, and not both of those temperatures are known
+    ESTIMATED = "estimated"  # nowhere in the photo: detection estimates the degrees
 
 
 @dataclass(frozen=True, slots=True)
 class Thermogram:
     """What a thermal photo says, upright, at working resolution."""
 
-    temperature: NDArray[np.float32]  # (h, w), °C; from 0, cold end, to 1, hot end, when ``scale`` is TYPED or NONE
+    temperature: NDArray[np.float32]  # (h, w), °C; from 0, cold end, to 1, hot end, when ``scale`` is ESTIMATED
     valid: NDArray[np.bool_]  # (h, w), False where print, a logo, a bar or an unexplained colour hides the scene
     clipped_low: NDArray[np.bool_]  # (h, w), at the cold end of the scale: the truth may be colder
     clipped_high: NDArray[np.bool_]  # (h, w), at the hot end
@@ -161,7 +160,7 @@ def read_thermogram(
         celsius = None
     if celsius is not None:
         return _radiometric(celsius, photo, reasons)
-    scale = ScaleSource.NONE, (0.0, 1.0)
+    scale = ScaleSource.ESTIMATED, (0.0, 1.0)
     if printed_range is not None:
         scale = ScaleSource.PRINTED, printed_range
     elif (noted := noted_range(photo.data)) is not None:
@@ -290,14 +289,13 @@ def _false_colour(
     elif explained < TRUSTED:
         reasons.append("The photo's colours match no thermal palette that we know.")
     source, (low, high) = scale
-    if source is ScaleSource.NONE and not blended:
+    if source is ScaleSource.ESTIMATED and not blended:
         bar = None if layout.bar is None else _enlarged(layout.bar.box, enlarged)
         printed = read_printed_range(photo.working, bar, inside_c=inside_c, outside_c=outside_c)
         if printed is not None:
             source, (low, high) = ScaleSource.PRINTED, printed
-    if source is ScaleSource.NONE and inside_c is not None and outside_c is not None and inside_c != outside_c:
-        source = ScaleSource.TYPED
-        reasons.append("The temperature scale of the photo was estimated from the temperatures that you typed.")
+        else:
+            reasons.append("The photo does not tell its temperature scale, so that was estimated.")
     temperature = (low + (high - low) * place).astype(np.float32)
     if not sure:
         reasons.append("Nothing in the grey thermal photo says whether bright means warm: we took the likelier way.")
