@@ -35,6 +35,14 @@ KIND_WORDS = {
     DefectKind.COLD_GLAZING: "cold glass",
 }
 
+_TITLES = {
+    Severity.HIGH: "Serious heat leak",
+    Severity.MODERATE: "Moderate heat leak",
+    Severity.LOW: "Small heat leak",
+    Severity.NONE: "No heat leak found",
+    Severity.UNKNOWN: "These photos cannot tell",
+}
+
 METHOD = Method(name="thermography", version="1.3")
 
 # How far the truth may lie from a figure, as a factor each way: an estimate, checked by the evaluation. It is much the
@@ -259,13 +267,23 @@ def finding_detail(finding: Finding) -> str:
     return f"{cold} · {max(100 * finding.areaShare, 1):.0f} % of the photo"
 
 
+def title(report: Report) -> str:
+    """The title of the report image."""
+    if report.leakSeverity is Severity.NONE and report.findings:
+        return "No leak worth fixing"
+    return _TITLES[report.leakSeverity]
+
+
 def headline(report: Report, request: AnalysisRequest) -> str:
     """The line under the title of the report image."""
     if report.reason is not None:
         return report.reason
     thing = (request.task_type.value if request.task_type is not None else "this place").capitalize()
-    if report.leakSeverity is Severity.NONE:
+    if report.leakSeverity is Severity.NONE and not report.findings:
         return f"{thing}: nothing loses much more heat than it should."
+    if report.leakSeverity is Severity.NONE:
+        weak = "the numbered place loses" if len(report.findings) == 1 else "the numbered places lose"
+        return f"{thing}: {weak} too little to be worth work, {_dollars(report.energyLossCost)} a year."
     return (
         f"{thing}: about {report.energyLossValue:g} kWh a month, {_dollars(report.energyLossCost)} a year. "
         f"Fixing it saves {_dollars(report.savingsCost)} a year."

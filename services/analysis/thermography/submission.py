@@ -6,7 +6,7 @@ from hashlib import sha256
 from itertools import chain
 
 from contracts.events import PhotoKind
-from contracts.reports import Report, Severity
+from contracts.reports import Report
 from services.analysis.analyser import Analysis, AnalysisRequest, PhotoFile, UnusablePhotosError
 from services.analysis.thermography.conditions import Conditions
 from services.analysis.thermography.observation import assess
@@ -17,6 +17,7 @@ from services.analysis.thermography.report import (
     finding_detail,
     footnotes,
     headline,
+    title,
     unknown_report,
     write_report,
 )
@@ -29,14 +30,6 @@ _NAMED_THERMAL = 0.2
 _ALONE_PX, _BESIDE_PX = 1032, 720
 _MOST_OBSERVATIONS = 12  # that are analysed: bounds time and memory
 _MOST_PANELS = 4  # that are drawn
-
-_TITLES = {
-    Severity.HIGH: "Serious heat leak",
-    Severity.MODERATE: "Moderate heat leak",
-    Severity.LOW: "Small heat leak",
-    Severity.NONE: "No heat leak found",
-    Severity.UNKNOWN: "These photos cannot tell",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +74,7 @@ def analyse_submission(request: AnalysisRequest) -> Analysis:
     if not observations:
         return Analysis(report, image=None)
     panels = tuple(_panel(observation, report, len(observations) > 1) for observation in _by_heat(observations, report))
-    image = draw_sheet(
-        Sheet(report.leakSeverity, _TITLES[report.leakSeverity], headline(report, request), panels, footnotes(report))
-    )
+    image = draw_sheet(Sheet(report.leakSeverity, title(report), headline(report, request), panels, footnotes(report)))
     image_path, thumbnail_path = request.scratch / "report.jpg", request.scratch / "thumbnail.jpg"
     image_path.write_bytes(image)
     thumbnail_path.write_bytes(draw_thumbnail(panels[0]))

@@ -10,7 +10,7 @@ from contracts.reports import Severity
 from services.analysis.analyser import AnalysisRequest
 from services.analysis.thermography.energy import HeatLoss
 from services.analysis.thermography.observation import assess
-from services.analysis.thermography.report import write_report
+from services.analysis.thermography.report import headline, title, write_report
 from tests.unit.services.analysis.thermography.test_detection import WINTER, thermogram, wall, with_plume
 
 RequestFor = Callable[..., AnalysisRequest]
@@ -28,3 +28,14 @@ def test_only_a_loss_too_small_to_be_called_a_leak_may_be_nothing(
     span = report.ranges.energyLossValue
     assert (span.low == 0.0) is (severity is Severity.NONE)
     assert span.low <= report.energyLossValue <= span.high
+
+
+def test_a_weak_place_that_is_no_leak_is_said_to_be_worth_no_work(request_for: RequestFor) -> None:
+    found = assess(0, thermogram(with_plume(wall(), 60, 100)), WINTER, TaskType.WALL)
+    weak = dataclasses.replace(found, losses=(HeatLoss(0.0, 0.1),), severity=Severity.NONE)
+    request = request_for({}, task_type=TaskType.WALL)
+    report = write_report(request, WINTER, [weak], (), None)
+    assert report.findings
+    assert title(report) == "No leak worth fixing"
+    assert "the numbered place loses too little to be worth work" in headline(report, request)
+    assert [suggestion.costRange for suggestion in report.suggestions] == ["Free"]
