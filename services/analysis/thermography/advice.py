@@ -1,7 +1,8 @@
 """Which fixes to suggest: from the defects found, their severity and the household; ``catalogue.toml`` has the fixes.
 
-A fix fits when it is made for the part and for a defect found, is worth its trouble at this severity, is no change to
-the structure for a renter, and lies within the budget. Of those, at most five, the soonest paid back first.
+A fix fits when it is made for the part (for whatever part, where nobody said which) and for a defect found, is worth
+its trouble at this severity, is no change to the structure for a renter, and lies within the budget. Of those, at most
+five, the soonest paid back first.
 """
 
 import math
@@ -23,6 +24,7 @@ _MOST_SUGGESTIONS = 5
 _MOST_SAVED = 0.9  # no set of fixes makes a part perfect
 _SUGGESTIONS = UUID("5f7a3c1e-8a52-4a1b-9c58-0b1f6d2f7a10")  # our namespace: makes a suggestion's id repeatable
 _DEGREE = {Severity.NONE: 0, Severity.LOW: 1, Severity.MODERATE: 2, Severity.HIGH: 3}
+_ANY = "any"  # whatever was photographed
 _BUDGET = re.compile(r"\$\s*([\d,]+)")
 
 
@@ -45,7 +47,7 @@ class Fix:
 
     key: str
     title: str
-    subtitle: dict[str, str]  # by part
+    subtitle: dict[str, str]  # by part, and for any
     parts: frozenset[TaskType]
     defects: frozenset[DefectKind]
     from_severity: Severity
@@ -127,7 +129,7 @@ def _chosen(diagnosis: Diagnosis, household: Household | None) -> list[Fix]:
     fixes = [
         fix
         for fix in catalogue()
-        if (diagnosis.part is None or diagnosis.part in fix.parts)
+        if (diagnosis.part in fix.parts if diagnosis.part is not None else _ANY in fix.subtitle)
         and _fits(fix, diagnosis)
         and (owns or not fix.owner_only)
         and fix.cost.high <= budget
@@ -194,12 +196,10 @@ def _share(part: float, loss: HeatLoss) -> float:
 
 def _suggestion(job_id: str, fix: Fix, diagnosis: Diagnosis) -> Suggestion:
     """Word a fix for a person."""
-    part = diagnosis.part
-    subtitle = fix.subtitle.get(part.value) if part is not None else None
     return Suggestion(
         suggestionID=str(uuid5(_SUGGESTIONS, f"{job_id}/{fix.key}")),
         title=fix.title,
-        subtitle=subtitle or next(iter(fix.subtitle.values())),
+        subtitle=fix.subtitle[_ANY if diagnosis.part is None else diagnosis.part.value],
         difficulty=fix.difficulty,
         costRange=_cost_text(fix.cost),
         estimatedReduction=_reduction_text(fix, diagnosis.loss),

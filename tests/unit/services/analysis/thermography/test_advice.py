@@ -26,7 +26,7 @@ households = st.none() | st.builds(
 )
 
 
-def diagnosis(part: TaskType, kind: DefectKind, severity: Severity, usd: float = 20.0) -> Diagnosis:
+def diagnosis(part: TaskType | None, kind: DefectKind, severity: Severity, usd: float = 20.0) -> Diagnosis:
     air = kind is DefectKind.AIR_LEAK
     return Diagnosis(part, frozenset({kind}), severity, HeatLoss(0.0 if air else 2.0, 2.0 if air else 0.0), usd)
 
@@ -82,6 +82,14 @@ def test_suggestions_fit_the_part_and_the_defect() -> None:
                 assert kind in fix.defects or fix.from_severity is Severity.NONE
 
 
+@pytest.mark.parametrize("kind", DefectKind)
+def test_where_nobody_said_what_was_photographed_only_what_fits_anything_is_suggested(kind: DefectKind) -> None:
+    in_any_words = {fix.subtitle["any"]: fix for fix in catalogue() if "any" in fix.subtitle}
+    for severity in Severity:
+        for suggestion in advise("job", diagnosis(None, kind, severity), OWNER).suggestions:
+            assert not in_any_words[suggestion.subtitle].owner_only
+
+
 def test_what_is_paid_back_soonest_comes_first() -> None:
     found = diagnosis(TaskType.WINDOW, DefectKind.AIR_LEAK, Severity.MODERATE)
     titles = [s.title for s in advise("job", found, OWNER).suggestions]
@@ -112,7 +120,7 @@ def test_texts_are_written_for_a_person() -> None:
 @pytest.mark.parametrize("fix", catalogue(), ids=lambda fix: fix.key)
 def test_every_fix_is_complete(fix: object) -> None:
     assert fix.source
-    assert {part.value for part in fix.parts} == set(fix.subtitle)
+    assert {part.value for part in fix.parts} == set(fix.subtitle) - {"any"}
     for span in (fix.cost, fix.air, fix.surface, fix.lifetime):
         assert 0 <= span.low <= span.high
     assert fix.air.high <= 1

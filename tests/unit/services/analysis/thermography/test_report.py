@@ -39,3 +39,14 @@ def test_a_weak_place_that_is_no_leak_is_said_to_be_worth_no_work(request_for: R
     assert title(report) == "No leak worth fixing"
     assert "the numbered place loses too little to be worth work" in headline(report, request)
     assert [suggestion.costRange for suggestion in report.suggestions] == ["Free"]
+
+
+@pytest.mark.parametrize(("part", "asked"), [(None, True), (TaskType.WALL, False)])
+def test_the_report_asks_what_was_photographed_and_trusts_itself_less_where_nobody_said(
+    request_for: RequestFor, part: TaskType | None, asked: bool
+) -> None:
+    found = assess(0, thermogram(with_plume(wall(), 60, 100)), WINTER, part)
+    confidence = write_report(request_for({}, task_type=part), WINTER, [found], (), None).confidence
+    assert confidence is not None
+    assert any("whether this is a window, a door or a wall" in reason for reason in confidence.reasons) is asked
+    assert (confidence.score < round(found.trust, 2)) is asked
