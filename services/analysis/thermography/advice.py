@@ -2,7 +2,7 @@
 
 A fix fits when it is made for the part (for whatever part, where nobody said which) and for a defect found, is worth
 its trouble at this severity, is no change to the structure for a renter, and lies within the budget. Of those, at most
-five, the soonest paid back first.
+five, the soonest paid back first; where the budget suffices for none, the cheapest, which says so.
 """
 
 import math
@@ -91,7 +91,7 @@ def advise(job_id: str, diagnosis: Diagnosis, household: Household | None) -> Ad
     """Choose one to five different fixes. The same job and findings give the same suggestions with the same ids."""
     fixes = _chosen(diagnosis, household)
     return Advice(
-        suggestions=tuple(_suggestion(job_id, fix, diagnosis) for fix in fixes),
+        suggestions=tuple(_suggestion(job_id, fix, diagnosis, _budget(household)) for fix in fixes),
         saving=_saving(fixes, diagnosis.loss),
     )
 
@@ -126,14 +126,14 @@ def _chosen(diagnosis: Diagnosis, household: Household | None) -> list[Fix]:
     """The fixes to suggest, the soonest paid back first."""
     owns = _owns(household)
     budget = _budget(household)
-    fixes = [
+    fitting = [
         fix
         for fix in catalogue()
         if (diagnosis.part in fix.parts if diagnosis.part is not None else _ANY in fix.subtitle)
         and _fits(fix, diagnosis)
         and (owns or not fix.owner_only)
-        and fix.cost.high <= budget
-    ] or [fix for fix in catalogue() if fix.from_severity is Severity.NONE]
+    ]
+    fixes = [fix for fix in fitting if fix.cost.high <= budget] or [min(fitting, key=lambda fix: fix.cost.high)]
     fixes.sort(key=lambda fix: (_payback_years(fix, diagnosis), fix.cost.low, fix.key))
     return fixes[:_MOST_SUGGESTIONS]
 
@@ -194,12 +194,15 @@ def _share(part: float, loss: HeatLoss) -> float:
     return min(max(part / loss.total, 0.0), 1.0) if loss.total > 0 else 0.0
 
 
-def _suggestion(job_id: str, fix: Fix, diagnosis: Diagnosis) -> Suggestion:
+def _suggestion(job_id: str, fix: Fix, diagnosis: Diagnosis, budget: float) -> Suggestion:
     """Word a fix for a person."""
+    words = [fix.subtitle[_ANY if diagnosis.part is None else diagnosis.part.value]]
+    if fix.cost.high > budget:
+        words.append("more than your budget")
     return Suggestion(
         suggestionID=str(uuid5(_SUGGESTIONS, f"{job_id}/{fix.key}")),
         title=fix.title,
-        subtitle=fix.subtitle[_ANY if diagnosis.part is None else diagnosis.part.value],
+        subtitle="; ".join(words),
         difficulty=fix.difficulty,
         costRange=_cost_text(fix.cost),
         estimatedReduction=_reduction_text(fix, diagnosis.loss),

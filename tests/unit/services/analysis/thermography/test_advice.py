@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,7 +81,30 @@ def test_suggestions_fit_the_part_and_the_defect() -> None:
             for suggestion in advise("job", diagnosis(part, kind, Severity.HIGH), OWNER).suggestions:
                 fix = keys[suggestion.title]
                 assert part in fix.parts
-                assert kind in fix.defects or fix.from_severity is Severity.NONE
+                assert kind in fix.defects
+
+
+@pytest.mark.parametrize("ownership", ["Own", "Rent", None])
+@pytest.mark.parametrize("budget", ["up to $200", "up to $1000", "up to $5000", "show me all retrofits", None])
+def test_every_defect_of_every_part_has_a_fix_that_helps_each_household(
+    ownership: str | None, budget: str | None
+) -> None:
+    fixes = {fix.title: fix for fix in catalogue()}
+    household = Household(ownership=ownership, retrofit_budget=budget)
+    for part, kind, severity in itertools.product((None, *TaskType), DefectKind, KNOWN):
+        found = diagnosis(part, kind, severity)
+        advice = advise("job", found, household)
+        assert advice.saving.high > 0
+        for suggestion in advice.suggestions:
+            assert kind in fixes[suggestion.title].defects
+            assert "budget" not in suggestion.subtitle
+
+
+def test_where_the_budget_suffices_for_nothing_the_cheapest_fix_is_suggested_and_says_so() -> None:
+    found = diagnosis(TaskType.WALL, DefectKind.AIR_LEAK, Severity.LOW)
+    (suggestion,) = advise("job", found, Household(retrofit_budget="up to $1")).suggestions
+    assert suggestion.title == "Foam gaskets behind outlets"
+    assert suggestion.subtitle.endswith("; more than your budget")
 
 
 @pytest.mark.parametrize("kind", DefectKind)
