@@ -19,7 +19,7 @@ from contracts.reports import (
     Severity,
 )
 from services.analysis.analyser import AnalysisRequest
-from services.analysis.thermography.advice import Advice, Diagnosis, Span, advise
+from services.analysis.thermography.advice import Advice, Diagnosis, Place, Span, advise
 from services.analysis.thermography.climate import Climate, climate_of
 from services.analysis.thermography.conditions import Conditions
 from services.analysis.thermography.detection import Mask, Region
@@ -91,9 +91,7 @@ def write_report(
         request.job_id,
         Diagnosis(
             part=part,
-            defects=frozenset(region.kind for assessment in known for region in assessment.regions),
-            severity=severity,
-            loss=loss,
+            places=tuple(Place(assessment.severity, _by_kind(assessment)) for assessment in known),
             usd_per_year=bill.usd_per_year,
         ),
         household,
@@ -120,7 +118,7 @@ def write_report(
 
 def unknown_report(request: AnalysisRequest, reason: str, reasons: Sequence[str], image_name: str | None) -> Report:
     """Assemble a report without figures: why there are none, and advice that helps in any case."""
-    nothing = Diagnosis(request.task_type, frozenset(), Severity.UNKNOWN, HeatLoss(0.0, 0.0), 0.0)
+    nothing = Diagnosis(request.task_type, (), 0.0)
     return Report(
         taskID=request.task_id,
         leakSeverity=Severity.UNKNOWN,
@@ -203,6 +201,14 @@ def _spread(heat_loss: float) -> Span:
     if severity_of(heat_loss) is Severity.NONE:
         return Span(0.0, _HIDDEN_LOSS)
     return Span(heat_loss / _UNCERTAINTY, heat_loss * _UNCERTAINTY)
+
+
+def _by_kind(assessment: Assessment) -> dict[DefectKind, HeatLoss]:
+    """What the regions of each kind lose together."""
+    losses: dict[DefectKind, HeatLoss] = {}
+    for region, loss in zip(assessment.regions, assessment.losses, strict=True):
+        losses[region.kind] = losses.get(region.kind, HeatLoss(0.0, 0.0)) + loss
+    return losses
 
 
 def _ranges(least_kwh: float, most_kwh: float, least_usd: float, most_usd: float, advice: Advice) -> Ranges:
