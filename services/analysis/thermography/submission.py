@@ -70,7 +70,7 @@ def analyse_submission(request: AnalysisRequest) -> Analysis:
     if assessments:
         report = write_report(request, conditions, assessments, faults, image_name)
     else:
-        report = unknown_report(request, _no_thermal_reason(request), faults, image_name)
+        report = unknown_report(request, _no_thermal_reason(request, faults), faults, image_name)
     if not observations:
         return Analysis(report, image=None)
     panels = tuple(_panel(observation, report, len(observations) > 1) for observation in _by_heat(observations, report))
@@ -157,9 +157,13 @@ def _thermal_among(candidates: Sequence[_Candidate]) -> _Candidate | None:
     return best if best.likely >= (_NAMED_THERMAL if named else _LOOKS_THERMAL) else None
 
 
-def _no_thermal_reason(request: AnalysisRequest) -> str:
+def _no_thermal_reason(request: AnalysisRequest, faults: Sequence[str]) -> str:
     if not request.photos:
         return "There are no photos, so there is nothing to analyse: please add a thermal photo."
+    names = {photo.name for photo in request.photos if photo.kind is PhotoKind.THERMAL}
+    unreadable = next((fault for fault in faults if fault.partition(": ")[0] in names), None)
+    if unreadable is not None:
+        return unreadable
     if any(photo.kind is PhotoKind.THERMAL for photo in request.photos):
         return "None of the photos looks like a thermal photo, and only that shows leaks: please add one."
     return "There is no thermal photo, and only that shows leaks: please add one."

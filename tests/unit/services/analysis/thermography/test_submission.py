@@ -161,6 +161,18 @@ def test_nothing_but_unreadable_photos_is_an_error_that_names_each(request_for: 
     assert "obs0_thermal.jpg" in str(caught.value)
 
 
+def test_a_thermal_photo_that_cannot_be_read_is_the_reason_and_none_is_asked_for(
+    request_for: RequestFor, leaky: dict[str, bytes], colour_jpeg: bytes
+) -> None:
+    files = {"obs0_thermal.jpg": leaky["obs0_thermal.jpg"][:3000], "obs0_rgb.jpg": colour_jpeg}
+    report = analyse_submission(request_for(files)).report
+    assert report.reason is not None
+    assert report.reason.startswith("obs0_thermal.jpg: ")
+    assert "add one" not in report.reason
+    assert report.confidence is not None
+    assert report.confidence.reasons == (report.reason,)
+
+
 def test_one_unreadable_photo_costs_confidence_and_not_the_report(
     request_for: RequestFor, leaky: dict[str, bytes]
 ) -> None:
