@@ -75,12 +75,13 @@ def write_report(
     """
     severity = worst([assessment.severity for assessment in assessments])
     if severity is Severity.UNKNOWN:
-        reasons = tuple(dict.fromkeys(reason for assessment in assessments for reason in assessment.reasons))
+        reasons = _reasons(assessments)
         return unknown_report(request, reasons[0], (*reasons, *faults), image_name)
     part, household = request.task_type, request.household
     known = [assessment for assessment in assessments if assessment.severity is not Severity.UNKNOWN]
     loss = sum((assessment.loss for assessment in known), HeatLoss(0.0, 0.0))
     trust = min(assessment.trust for assessment in known) * (_UNKNOWN_PART_TRUST if part is None else 1.0)
+    trust *= min(1.0, len(known) / max(1, len({photo.observation for photo in request.photos})))
     climate = climate_of(household.zip_code if household is not None else None)
     season = _season(household)
     bill = yearly_bill(loss.total, climate, season)
@@ -231,8 +232,20 @@ def _confidence(
 ) -> Confidence:
     level = next(level for least, level in _LEVELS if trust >= least)
     reasons = [_UNKNOWN_PART_REASON] if part is None else []
-    reasons += [reason for assessment in assessments for reason in assessment.reasons]
+    reasons += _reasons(assessments)
     return Confidence(level=level, score=round(trust, 2), reasons=tuple(dict.fromkeys((*reasons, *faults))))
+
+
+def _reasons(assessments: Sequence[Assessment]) -> list[str]:
+    """What speaks against each; what not all of them say names those that do."""
+    saying: dict[str, list[int]] = {}
+    for assessment in assessments:
+        for reason in assessment.reasons:
+            saying.setdefault(reason, []).append(assessment.number)
+    return [
+        reason if len(numbers) == len(assessments) else f"{observation_names(numbers)}: {reason}"
+        for reason, numbers in saying.items()
+    ]
 
 
 def _assumptions(
@@ -280,6 +293,17 @@ def finding_detail(finding: Finding) -> str:
     return f"{cold} · {max(100 * finding.areaShare, 1):.0f} % of the photo"
 
 
+def observation_names(numbers: Sequence[int]) -> str:
+    """``numbers`` (N of obs<N>) as the report image calls them: Observations 1 and 3."""
+    return f"Observation{'s' if len(numbers) > 1 else ''} {listed([number + 1 for number in numbers])}"
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """1, 2 and 3."""
+    *most, last = map(str, numbers)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
 def title(report: Report) -> str:
     """The title of the report image."""
     if report.leakSeverity is Severity.NONE and report.findings:
@@ -293,7 +317,8 @@ def headline(report: Report, request: AnalysisRequest) -> str:
         return report.reason
     thing = (request.task_type.value if request.task_type is not None else "this place").capitalize()
     if report.leakSeverity is Severity.NONE and not report.findings:
-        return f"{thing}: nothing loses much more heat than it should."
+        photos = "photos show" if len({photo.observation for photo in request.photos}) > 1 else "photo shows"
+        return f"{thing}: the thermal {photos} nothing that loses much more heat than it should."
     if report.leakSeverity is Severity.NONE:
         weak = "the numbered place loses" if len(report.findings) == 1 else "the numbered places lose"
         return f"{thing}: {weak} too little to be worth work, {_dollars(report.energyLossCost)} a year."

@@ -17,6 +17,8 @@ from services.analysis.thermography.report import (
     finding_detail,
     footnotes,
     headline,
+    listed,
+    observation_names,
     title,
     unknown_report,
     write_report,
@@ -66,6 +68,12 @@ def analyse_submission(request: AnalysisRequest) -> Analysis:
         for observation in observations
         if observation.thermogram is not None
     ]
+    if assessments:
+        faults += [
+            f"Observation {observation.number + 1} has no thermal photo to judge it by."
+            for observation in observations
+            if observation.thermogram is None
+        ]
     image_name = f"{request.task_id}_analysis_image.jpg" if observations else None
     if assessments:
         report = write_report(request, conditions, assessments, faults, image_name)
@@ -73,8 +81,10 @@ def analyse_submission(request: AnalysisRequest) -> Analysis:
         report = unknown_report(request, _no_thermal_reason(request, faults), faults, image_name)
     if not observations:
         return Analysis(report, image=None)
-    panels = tuple(_panel(observation, report, len(observations) > 1) for observation in _by_heat(observations, report))
-    image = draw_sheet(Sheet(report.leakSeverity, title(report), headline(report, request), panels, footnotes(report)))
+    ordered = _by_heat(observations, report)
+    panels = tuple(_panel(observation, report, len(observations) > 1) for observation in ordered[:_MOST_PANELS])
+    notes = (*_not_shown(ordered[_MOST_PANELS:], report), *footnotes(report))
+    image = draw_sheet(Sheet(report.leakSeverity, title(report), headline(report, request), panels, notes))
     image_path, thumbnail_path = request.scratch / "report.jpg", request.scratch / "thumbnail.jpg"
     image_path.write_bytes(image)
     thumbnail_path.write_bytes(draw_thumbnail(panels[0]))
@@ -170,12 +180,23 @@ def _no_thermal_reason(request: AnalysisRequest, faults: Sequence[str]) -> str:
 
 
 def _by_heat(observations: Sequence[_Observation], report: Report) -> list[_Observation]:
-    """The observations to draw: those with the worst findings first, then by number."""
+    """The observations in the order to draw them: those with the worst findings first, then by number."""
     first: dict[int, int] = {}
     for finding in report.findings:
         first.setdefault(finding.observation, finding.number)
-    order = sorted(observations, key=lambda item: (first.get(item.number, 10**6), item.thermogram is None, item.number))
-    return order[:_MOST_PANELS]
+    return sorted(observations, key=lambda item: (first.get(item.number, 10**6), item.thermogram is None, item.number))
+
+
+def _not_shown(observations: Sequence[_Observation], report: Report) -> list[str]:
+    """Say which observations have no place on the image, and which findings are missing with them."""
+    if not observations:
+        return []
+    numbers = sorted(observation.number for observation in observations)
+    found = [finding.number for finding in report.findings if finding.observation in numbers]
+    text = f"Not shown here: {observation_names(numbers).lower()}"
+    if found:
+        text += f", with finding{'s' if len(found) > 1 else ''} {listed(found)}"
+    return [f"{text}."]
 
 
 def _panel(observation: _Observation, report: Report, several: bool) -> Panel:

@@ -10,7 +10,7 @@ from contracts.reports import Severity
 from services.analysis.analyser import AnalysisRequest
 from services.analysis.thermography.energy import HeatLoss
 from services.analysis.thermography.observation import assess
-from services.analysis.thermography.report import headline, title, write_report
+from services.analysis.thermography.report import headline, listed, observation_names, title, write_report
 from tests.unit.services.analysis.thermography.test_detection import WINTER, thermogram, wall, with_plume
 
 RequestFor = Callable[..., AnalysisRequest]
@@ -50,3 +50,18 @@ def test_the_report_asks_what_was_photographed_and_trusts_itself_less_where_nobo
     assert confidence is not None
     assert any("whether this is a window, a door or a wall" in reason for reason in confidence.reasons) is asked
     assert (confidence.score < round(found.trust, 2)) is asked
+
+
+def test_a_reason_of_some_of_several_observations_names_them_and_one_of_all_does_not(request_for: RequestFor) -> None:
+    found = assess(0, thermogram(with_plume(wall(), 60, 100)), WINTER, TaskType.WALL)
+    first = dataclasses.replace(found, reasons=("It rained.",))
+    second = dataclasses.replace(found, number=1, reasons=("It rained.", "It was blurred."))
+    confidence = write_report(request_for({}), WINTER, [first, second], (), None).confidence
+    assert confidence is not None
+    assert confidence.reasons == ("It rained.", "Observation 2: It was blurred.")
+
+
+def test_numbers_are_listed_for_a_person() -> None:
+    assert listed([5]) == "5"
+    assert listed([5, 6, 7]) == "5, 6 and 7"
+    assert observation_names([0, 2]) == "Observations 1 and 3"

@@ -10,8 +10,9 @@ from PIL import Image
 from contracts.events import Household, PhotoKind, TaskType
 from contracts.reports import ConfidenceLevel, Severity
 from services.analysis.analyser import AnalysisRequest, UnusablePhotosError
-from services.analysis.thermography import thermogram
+from services.analysis.thermography import submission, thermogram
 from services.analysis.thermography.pictures import Picture, open_picture
+from services.analysis.thermography.rendering import Sheet
 from services.analysis.thermography.report import round_for_person, round_percent
 from services.analysis.thermography.submission import analyse_submission
 from tests.synthetic import Scene, make_scene
@@ -171,6 +172,38 @@ def test_a_thermal_photo_that_cannot_be_read_is_the_reason_and_none_is_asked_for
     assert "add one" not in report.reason
     assert report.confidence is not None
     assert report.confidence.reasons == (report.reason,)
+
+
+def test_an_observation_without_a_thermal_photo_is_named_and_lowers_the_confidence(
+    request_for: RequestFor, leaky: dict[str, bytes], colour_jpeg: bytes
+) -> None:
+    alone = analyse_submission(request_for(leaky, **typed(LEAKY))).report.confidence
+    beside = analyse_submission(request_for(leaky | {"obs1_rgb.jpg": colour_jpeg}, **typed(LEAKY))).report.confidence
+    assert alone is not None
+    assert beside is not None
+    assert beside.score == pytest.approx(alone.score / 2, abs=0.01)
+    assert "Observation 2 has no thermal photo to judge it by." in beside.reasons
+
+
+def test_findings_that_have_no_place_on_the_image_are_named_at_its_foot(
+    request_for: RequestFor, leaky: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheets: list[Sheet] = []
+
+    def noting(sheet: Sheet) -> bytes:
+        sheets.append(sheet)
+        return b""
+
+    monkeypatch.setattr(submission, "draw_sheet", noting)
+    monkeypatch.setattr(submission, "_MOST_PANELS", 1)
+    files = leaky | {"obs1_thermal.jpg": scene(LEAKY_TOO).thermal, "obs2_thermal.jpg": scene(SOUND).thermal}
+    report = analyse_submission(request_for(files, **typed(LEAKY))).report
+    shown = report.findings[0].observation
+    missing = [str(finding.number) for finding in report.findings if finding.observation != shown]
+    others = " and ".join(str(n + 1) for n in range(3) if n != shown)
+    assert missing
+    assert sheets[0].notes[0].startswith(f"Not shown here: observations {others}, with finding")
+    assert sheets[0].notes[0].endswith(f" {missing[-1]}.")
 
 
 def test_one_unreadable_photo_costs_confidence_and_not_the_report(
