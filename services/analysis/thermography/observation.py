@@ -64,7 +64,7 @@ def assess(number: int, thermogram: Thermogram, conditions: Conditions, part: Ta
         return Assessment(number, thermogram, (), (), Severity.UNKNOWN, 0.0, (blind, *conditions.reasons))
     refusal = _refusal(thermogram)
     if refusal is not None:
-        return Assessment(number, thermogram, (), (), Severity.UNKNOWN, 0.0, (refusal, *thermogram.reasons))
+        return Assessment(number, thermogram, (), (), Severity.UNKNOWN, 0.0, (refusal,))
     detection = detect(thermogram, conditions, part)
     trust, reasons = _trust(thermogram, conditions, detection)
     if detection.refusal is not None:

@@ -28,11 +28,18 @@ from services.analysis.thermography.observation import Assessment
 from services.analysis.thermography.severity import severity_of, worst
 from services.analysis.thermography.thermogram import ScaleSource, Thermogram
 
-KIND_WORDS = {
+_WINTER_WORDS = {
     DefectKind.AIR_LEAK: "cold air coming in",
     DefectKind.MISSING_INSULATION: "missing insulation",
     DefectKind.THERMAL_BRIDGE: "thermal bridge (heat flows out along a structure)",
     DefectKind.COLD_GLAZING: "cold glass",
+}
+# When it is warmer outside than inside.
+_SUMMER_WORDS = {
+    DefectKind.AIR_LEAK: "warm air coming in",
+    DefectKind.MISSING_INSULATION: "missing insulation",
+    DefectKind.THERMAL_BRIDGE: "thermal bridge (heat flows in along a structure)",
+    DefectKind.COLD_GLAZING: "glass that lets heat in",
 }
 
 _TITLES = {
@@ -51,6 +58,7 @@ _UNCERTAINTY = 2.43
 # The heat loss (W/K) that a photo without a finding, or with one too small to be called a leak, may still hide: an
 # estimate. With 0.3 the range held the truth in 0.8 % fewer of 480 development scenes.
 _HIDDEN_LOSS = 0.5
+_TOLD = (ScaleSource.RADIOMETRIC, ScaleSource.METADATA, ScaleSource.PRINTED)  # the photo tells its temperatures
 _LEVELS = ((0.7, ConfidenceLevel.HIGH), (0.4, ConfidenceLevel.MEDIUM), (0.0, ConfidenceLevel.LOW))
 # What is left of the trust where nobody said what was photographed: its size and what is sound there are not known
 # then. An estimate.
@@ -82,8 +90,7 @@ def write_report(
     loss = sum((assessment.loss for assessment in known), HeatLoss(0.0, 0.0))
     trust = min(assessment.trust for assessment in known) * (_UNKNOWN_PART_TRUST if part is None else 1.0)
     trust *= min(1.0, len(known) / max(1, len({photo.observation for photo in request.photos})))
-    climate = climate_of(household.zip_code if household is not None else None)
-    season = _season(household)
+    climate, season = _climate(household), _season(household)
     bill = yearly_bill(loss.total, climate, season)
     spread = _spread(loss.total)
     least = yearly_bill(spread.low, climate, season)
@@ -190,6 +197,10 @@ def round_percent(value: float) -> float:
     return float(5 * round(value / 5))
 
 
+def _climate(household: Household | None) -> Climate:
+    return climate_of(household.zip_code if household is not None else None)
+
+
 def _season(household: Household | None) -> Season:
     """Cooling counts where the household says that it has an air conditioner."""
     appliances = household.appliances if household is not None else ()
@@ -258,39 +269,51 @@ def _assumptions(
         texts.append("No state is known from the ZIP code: the climate and prices are the US average.")
     else:
         texts.append(f"Climate and energy prices are those of {climate.state}.")
-    texts.append("Heating is taken to be gas with 80 % efficiency; electric heating costs more.")
+    if climate.heating_degree_days > 0:
+        texts.append("Heating is taken to be gas with 80 % efficiency; electric heating costs more.")
+    else:
+        texts.append(f"No heating is needed in {climate.state}.")
     if season is Season.HEATING_AND_COOLING:
         texts.append("Air conditioning in summer is counted in.")
     texts.append("Wind and height are those of a sheltered house of two storeys.")
-    if not conditions.typed:
+    told = all(assessment.thermogram.scale in _TOLD for assessment in assessments)
+    if not conditions.typed and told and not conditions.cooling_season:
+        texts.append("The temperatures inside and outside are estimated from those that the photo shows.")
+    elif not conditions.typed:
         texts.append(
             f"Temperatures are taken to be {_fahrenheit(conditions.inside)} °F inside "
-            f"and {_fahrenheit(conditions.outside)} °F outside, or what the photo shows where it tells temperatures."
+            f"and {_fahrenheit(conditions.outside)} °F outside, or estimated from those that a photo shows."
         )
-    if any(assessment.thermogram.scale is ScaleSource.ESTIMATED for assessment in assessments):
+    if not told:
         texts.append("The photo's temperature scale is estimated from the inside and outside temperatures.")
     return tuple(texts)
 
 
 def _known_temperature(region: Region, thermogram: Thermogram) -> float | None:
     """°C, where the photo tells it."""
-    told = thermogram.scale in (ScaleSource.RADIOMETRIC, ScaleSource.METADATA, ScaleSource.PRINTED)
-    return round(region.coldest_temperature, 1) if told else None
+    return round(region.coldest_temperature, 1) if thermogram.scale in _TOLD else None
 
 
 def _fahrenheit(celsius: float) -> str:
     return f"{celsius * 1.8 + 32.0:.0f}"
 
 
-def finding_detail(finding: Finding) -> str:
-    """A finding's line in the legend: its coldest temperature where that is known, otherwise its index."""
+def finding_title(finding: Finding, conditions: Conditions) -> str:
+    """What a finding is called in the legend."""
+    words = _SUMMER_WORDS if conditions.cooling_season else _WINTER_WORDS
+    return f"Probably {words[finding.kind]}"
+
+
+def finding_detail(finding: Finding, conditions: Conditions) -> str:
+    """A finding's line in the legend: its most extreme temperature where that is known, otherwise its index."""
+    extreme = "warmest" if conditions.cooling_season else "coldest"
     if finding.coldestTemperature is not None:
-        cold = f"coldest {_fahrenheit(finding.coldestTemperature)} °F ({finding.coldestTemperature:.0f} °C)"
+        place = f"{extreme} {_fahrenheit(finding.coldestTemperature)} °F ({finding.coldestTemperature:.0f} °C)"
     elif finding.thermalIndex is not None:
-        cold = f"coldest point {100 * (1 - finding.thermalIndex):.0f} % of the way to the outside temperature"
+        place = f"{extreme} point {100 * (1 - finding.thermalIndex):.0f} % of the way to outside"
     else:
-        cold = ""
-    return f"{cold} · {max(100 * finding.areaShare, 1):.0f} % of the photo"
+        place = ""
+    return f"{place} · {max(100 * finding.areaShare, 1):.0f} % of the thermal picture"
 
 
 def observation_names(numbers: Sequence[int]) -> str:
@@ -322,6 +345,9 @@ def headline(report: Report, request: AnalysisRequest) -> str:
     if report.leakSeverity is Severity.NONE:
         weak = "the numbered place loses" if len(report.findings) == 1 else "the numbered places lose"
         return f"{thing}: {weak} too little to be worth work, {_dollars(report.energyLossCost)} a year."
+    climate = _climate(request.household)
+    if climate.heating_degree_days == 0 and _season(request.household) is Season.HEATING:
+        return f"{thing}: it leaks, but in {climate.state} no heating is needed, so that costs nothing."
     return (
         f"{thing}: about {report.energyLossValue:g} kWh a month, {_dollars(report.energyLossCost)} a year. "
         f"Fixing it saves {_dollars(report.savingsCost)} a year."
@@ -345,4 +371,4 @@ def footnotes(report: Report) -> tuple[str, ...]:
 def _dollars(value: float | None) -> str:
     if value is None:
         return "an unknown sum"
-    return f"about ${value:,.0f}" if value >= 1 else "less than $1"
+    return f"about ${math.floor(value + 0.5):,}" if value >= 1 else "less than $1"

@@ -13,8 +13,8 @@ from services.analysis.thermography.observation import assess
 from services.analysis.thermography.pictures import UnreadablePhotoError
 from services.analysis.thermography.rendering import Mark, Panel, Rgb, Sheet, draw_sheet, draw_thumbnail
 from services.analysis.thermography.report import (
-    KIND_WORDS,
     finding_detail,
+    finding_title,
     footnotes,
     headline,
     listed,
@@ -82,7 +82,8 @@ def analyse_submission(request: AnalysisRequest) -> Analysis:
     if not observations:
         return Analysis(report, image=None)
     ordered = _by_heat(observations, report)
-    panels = tuple(_panel(observation, report, len(observations) > 1) for observation in ordered[:_MOST_PANELS])
+    several = len(observations) > 1
+    panels = tuple(_panel(observation, report, conditions, several) for observation in ordered[:_MOST_PANELS])
     notes = (*_not_shown(ordered[_MOST_PANELS:], report), *footnotes(report))
     image = draw_sheet(Sheet(report.leakSeverity, title(report), headline(report, request), panels, notes))
     image_path, thumbnail_path = request.scratch / "report.jpg", request.scratch / "thumbnail.jpg"
@@ -199,9 +200,9 @@ def _not_shown(observations: Sequence[_Observation], report: Report) -> list[str
     return [f"{text}."]
 
 
-def _panel(observation: _Observation, report: Report, several: bool) -> Panel:
+def _panel(observation: _Observation, report: Report, conditions: Conditions, several: bool) -> Panel:
     marks = tuple(
-        Mark(finding.number, finding.outline, f"Probably {KIND_WORDS[finding.kind]}", finding_detail(finding))
+        Mark(finding.number, finding.outline, finding_title(finding, conditions), finding_detail(finding, conditions))
         for finding in report.findings
         if finding.observation == observation.number
     )

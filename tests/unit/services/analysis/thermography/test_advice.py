@@ -191,7 +191,7 @@ def test_the_same_job_gets_the_same_ids_and_another_job_others() -> None:
 def test_a_part_that_cannot_be_judged_gets_general_advice() -> None:
     found = Diagnosis(TaskType.WINDOW, (), 0.0)
     titles = [s.title for s in advise("job", found, None).suggestions]
-    assert "Take the thermal photo again" in titles
+    assert "Take a thermal photo on a cold day" in titles
     assert "Weatherstripping" in titles
 
 

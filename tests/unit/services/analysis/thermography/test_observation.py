@@ -33,3 +33,8 @@ def test_a_doubtful_region_counts_for_less_and_a_sure_one_in_full() -> None:
     (doubtful,) = expected_losses([replace(region, chance=0.3)], [loss])
     assert sure == loss
     assert doubtful.total == pytest.approx(loss.total * 0.3 / 0.85)
+
+
+def test_a_picture_whose_colours_are_mixed_with_a_photo_is_refused_in_one_sentence() -> None:
+    mixed = replace(thermogram(wall()), blended=True, reasons=("The colours are mixed.", "The scale was estimated."))
+    assert len(assess(0, mixed, WINTER, TaskType.WALL).reasons) == 1

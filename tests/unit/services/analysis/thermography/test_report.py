@@ -5,13 +5,23 @@ from collections.abc import Callable
 
 import pytest
 
-from contracts.events import TaskType
+from contracts.events import Household, TaskType
 from contracts.reports import Severity
 from services.analysis.analyser import AnalysisRequest
+from services.analysis.thermography.conditions import Conditions
 from services.analysis.thermography.energy import HeatLoss
 from services.analysis.thermography.observation import assess
-from services.analysis.thermography.report import headline, listed, observation_names, title, write_report
-from tests.unit.services.analysis.thermography.test_detection import WINTER, thermogram, wall, with_plume
+from services.analysis.thermography.report import (
+    finding_detail,
+    finding_title,
+    headline,
+    listed,
+    observation_names,
+    title,
+    write_report,
+)
+from services.analysis.thermography.thermogram import ScaleSource
+from tests.unit.services.analysis.thermography.test_detection import SUMMER, WINTER, thermogram, wall, with_plume
 
 RequestFor = Callable[..., AnalysisRequest]
 
@@ -65,3 +75,50 @@ def test_numbers_are_listed_for_a_person() -> None:
     assert listed([5]) == "5"
     assert listed([5, 6, 7]) == "5, 6 and 7"
     assert observation_names([0, 2]) == "Observations 1 and 3"
+
+
+@pytest.mark.parametrize(("conditions", "air", "extreme"), [(WINTER, "cold", "coldest"), (SUMMER, "warm", "warmest")])
+def test_the_legend_knows_the_season(request_for: RequestFor, conditions: Conditions, air: str, extreme: str) -> None:
+    found = assess(0, thermogram(with_plume(wall(), 60, 100), conditions), conditions, TaskType.WALL)
+    (finding,) = write_report(request_for({}), conditions, [found], (), None).findings
+    assert finding_title(finding, conditions) == f"Probably {air} air coming in"
+    for told in (finding, finding.model_copy(update={"coldestTemperature": None})):
+        assert finding_detail(told, conditions).startswith(f"{extreme} ")
+
+
+def test_an_area_is_a_share_of_the_thermal_picture(request_for: RequestFor) -> None:
+    found = assess(0, thermogram(with_plume(wall(), 60, 100)), WINTER, TaskType.WALL)
+    (finding,) = write_report(request_for({}), WINTER, [found], (), None).findings
+    assert finding_detail(finding, WINTER).endswith(" % of the thermal picture")
+
+
+def test_half_a_dollar_is_rounded_up(request_for: RequestFor) -> None:
+    found = assess(0, thermogram(with_plume(wall(), 60, 100)), WINTER, TaskType.WALL)
+    request = request_for({})
+    report = write_report(request, WINTER, [found], (), None).model_copy(update={"energyLossCost": 6.5})
+    assert "about $7 a year" in headline(report, request)
+
+
+def test_where_no_heating_is_needed_a_leak_costs_nothing_and_nothing_is_to_be_bought(request_for: RequestFor) -> None:
+    found = assess(0, thermogram(with_plume(wall(), 60, 100)), WINTER, TaskType.WALL)
+    request = request_for({}, household=Household(zip_code="96801", ownership="Own"))
+    report = write_report(request, WINTER, [found], (), None)
+    assert report.leakSeverity is not Severity.NONE
+    assert (report.energyLossCost, report.savingsPercent, report.savingsCost) == (0.0, 0.0, 0.0)
+    assert headline(report, request).endswith("in HI no heating is needed, so that costs nothing.")
+    assert "No heating is needed in HI." in report.assumptions
+    assert not any("gas" in text for text in report.assumptions)
+
+
+@pytest.mark.parametrize(
+    ("scale", "words"), [(ScaleSource.PRINTED, "that the photo shows"), (ScaleSource.NONE, "68 °F")]
+)
+def test_temperatures_that_nobody_typed_are_said_to_come_from_where_they_do(
+    request_for: RequestFor, scale: ScaleSource, words: str
+) -> None:
+    unknown = Conditions.from_fahrenheit(None, None)
+    found = assess(0, thermogram(wall()), WINTER, TaskType.WALL)
+    seen = dataclasses.replace(found, thermogram=dataclasses.replace(found.thermogram, scale=scale))
+    assumptions = write_report(request_for({}), unknown, [seen], (), None).assumptions
+    assert any(words in text for text in assumptions)
+    assert sum("°F" in text for text in assumptions) == (scale is ScaleSource.NONE)
