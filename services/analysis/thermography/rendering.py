@@ -221,14 +221,19 @@ def _text_strip(text: str, size: int, colour: tuple[int, int, int]) -> Image.Ima
 
 
 def _wrapped(text: str, size: int, width: int) -> list[str]:
-    """Break a text into lines of at most ``width`` pixels."""
+    """Break a text into lines of at most ``width`` pixels: between words, within one that is longer than a line."""
     font = _font(size)
     lines: list[str] = []
     for word in text.translate(_PLAIN).split():
         if lines and font.getlength(f"{lines[-1]} {word}") <= width:
             lines[-1] += f" {word}"
-        else:
-            lines.append(word)
+            continue
+        lines.append("")
+        for letter in word:
+            if font.getlength(lines[-1] + letter) <= width:
+                lines[-1] += letter
+            else:
+                lines.append(letter)
     return lines
 
 

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -99,3 +100,11 @@ def test_report_pictures_hold_nothing_but_their_pixels() -> None:
         assert image.info.keys() <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
         assert not image.getexif()
         assert data.endswith(b"\xff\xd9")
+
+
+def test_a_word_longer_than_a_line_is_broken_within_the_margins() -> None:
+    plain = sheet(Panel(photo(60, 80), None, (), ""))
+    image = opened(draw_sheet(replace(plain, notes=("obs1_" + "x" * 300 + ".jpg",))))
+    paper = np.asarray(image, int)[-100:]
+    assert np.abs(paper[:, -20:] - paper[0, -1]).max() < 20
+    assert image.height > opened(draw_sheet(plain)).height + 60
