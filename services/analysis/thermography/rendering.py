@@ -47,7 +47,7 @@ class Mark:
     """One leak on the thermal photo and its line in the legend."""
 
     number: int
-    outline: tuple[tuple[float, float], ...]  # polygon in fractions of the thermal photo's width and height
+    outline: tuple[tuple[float, float], ...]  # polygon in fractions of the width and height of what is shown
     title: str
     detail: str
 
@@ -56,7 +56,7 @@ class Mark:
 class Panel:
     """The photos of one observation with its leaks."""
 
-    thermal: Rgb | None  # upright
+    thermal: Rgb | None  # upright, what is shown of it
     colour: Rgb | None  # upright
     marks: tuple[Mark, ...]
     caption: str  # above the photos, empty where there is only one observation

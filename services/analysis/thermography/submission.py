@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain
+from math import ceil, floor
 
 from contracts.events import PhotoKind
 from contracts.reports import Report
@@ -32,6 +33,10 @@ _NAMED_THERMAL = 0.2
 _ALONE_PX, _BESIDE_PX = 1032, 720
 _MOST_OBSERVATIONS = 12  # that are analysed: bounds time and memory
 _MOST_PANELS = 4  # that are drawn
+# A thermal picture that fills less than this share of its photo's width or height is cut out of it for the report
+# image, with a margin of this share of its longer side. One in a phone's screenshot fills up to 0.62 of its height; the
+# frame that cameras print around theirs leaves 0.69 or more, of those seen.
+_MUCH_SMALLER, _CUT_MARGIN = 0.65, 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,14 +206,36 @@ def _not_shown(observations: Sequence[_Observation], report: Report) -> list[str
 
 
 def _panel(observation: _Observation, report: Report, conditions: Conditions, several: bool) -> Panel:
+    thermal, (left, top, right, bottom) = _cut_out(observation)
     marks = tuple(
-        Mark(finding.number, finding.outline, finding_title(finding, conditions), finding_detail(finding, conditions))
+        Mark(
+            finding.number,
+            tuple(((x - left) / (right - left), (y - top) / (bottom - top)) for x, y in finding.outline),
+            finding_title(finding, conditions),
+            finding_detail(finding, conditions),
+        )
         for finding in report.findings
         if finding.observation == observation.number
     )
     return Panel(
-        thermal=observation.thermal,
+        thermal=thermal,
         colour=observation.colour,
         marks=marks,
         caption=f"Observation {observation.number + 1}" if several else "",
     )
+
+
+def _cut_out(observation: _Observation) -> tuple[Rgb | None, tuple[float, float, float, float]]:
+    """The thermal picture as it is shown, and what of its photo that is: x0, y0, x1, y1 as fractions."""
+    thermal, thermogram = observation.thermal, observation.thermogram
+    if thermal is None or thermogram is None:
+        return thermal, (0.0, 0.0, 1.0, 1.0)
+    width, height = thermogram.photo_size
+    x0, y0, x1, y1 = thermogram.window
+    if thermogram.blended or min((x1 - x0) / width, (y1 - y0) / height) > _MUCH_SMALLER:
+        return thermal, (0.0, 0.0, 1.0, 1.0)
+    margin = _CUT_MARGIN * max(x1 - x0, y1 - y0)
+    rows, columns = thermal.shape[:2]
+    left, top = floor(max(x0 - margin, 0) / width * columns), floor(max(y0 - margin, 0) / height * rows)
+    right, bottom = ceil(min(x1 + margin, width) / width * columns), ceil(min(y1 + margin, height) / height * rows)
+    return thermal[top:bottom, left:right], (left / columns, top / rows, right / columns, bottom / rows)

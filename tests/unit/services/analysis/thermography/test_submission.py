@@ -206,6 +206,32 @@ def test_findings_that_have_no_place_on_the_image_are_named_at_its_foot(
     assert sheets[0].notes[0].endswith(f" {missing[-1]}.")
 
 
+def test_a_thermal_picture_in_a_screenshot_is_cut_out_of_it_for_the_image_and_its_outlines_with_it(
+    request_for: RequestFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheets: list[Sheet] = []
+
+    def noting(sheet: Sheet) -> bytes:
+        sheets.append(sheet)
+        return b""
+
+    picture = Image.fromarray(scene(LEAKY_TOO).thermal_picture).resize((540, 405))
+    screenshot = Image.new("RGB", (540, 1170), (250, 250, 250))
+    screenshot.paste(picture, (0, 300))
+    data = io.BytesIO()
+    screenshot.save(data, "PNG")
+    monkeypatch.setattr(submission, "draw_sheet", noting)
+    report = analyse_submission(request_for({"obs0_thermal.png": data.getvalue()}, **typed(LEAKY_TOO))).report
+    (panel,) = sheets[0].panels
+    assert panel.thermal is not None
+    height, width = panel.thermal.shape[:2]
+    assert 500 <= width <= 540
+    assert 380 <= height <= 460
+    (whole, shown) = (np.array(report.findings[0].outline), np.array(panel.marks[0].outline))
+    assert np.ptp(shown, 0) * (width, height) == pytest.approx(np.ptp(whole, 0) * (540, 1170), abs=1)
+    assert 0 <= shown.min() <= shown.max() <= 1
+
+
 def test_one_unreadable_photo_costs_confidence_and_not_the_report(
     request_for: RequestFor, leaky: dict[str, bytes]
 ) -> None:
