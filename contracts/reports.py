@@ -94,7 +94,9 @@ class Finding(Wire):
     thermalIndex: float | None = Field(  # noqa: N815
         None, description="coldest (T − T_outside)/(T_inside − T_outside); 1 is as warm as the room"
     )
-    coldestTemperature: float | None = Field(None, description="°C, where a temperature is known")  # noqa: N815
+    coldestTemperature: float | None = Field(  # noqa: N815
+        None, description="°C of its coldest place, of its warmest one if it was warmer outside; where known"
+    )
 
 
 class Method(Wire):
