@@ -111,7 +111,7 @@ def test_where_no_heating_is_needed_a_leak_costs_nothing_and_nothing_is_to_be_bo
 
 
 @pytest.mark.parametrize(
-    ("scale", "words"), [(ScaleSource.PRINTED, "that the photo shows"), (ScaleSource.NONE, "68 °F")]
+    ("scale", "words"), [(ScaleSource.PRINTED, "that the photo shows"), (ScaleSource.ESTIMATED, "68 °F")]
 )
 def test_temperatures_that_nobody_typed_are_said_to_come_from_where_they_do(
     request_for: RequestFor, scale: ScaleSource, words: str
@@ -121,4 +121,4 @@ def test_temperatures_that_nobody_typed_are_said_to_come_from_where_they_do(
     seen = dataclasses.replace(found, thermogram=dataclasses.replace(found.thermogram, scale=scale))
     assumptions = write_report(request_for({}), unknown, [seen], (), None).assumptions
     assert any(words in text for text in assumptions)
-    assert sum("°F" in text for text in assumptions) == (scale is ScaleSource.NONE)
+    assert sum("°F" in text for text in assumptions) == (scale is ScaleSource.ESTIMATED)
