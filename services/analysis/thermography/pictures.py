@@ -6,6 +6,7 @@ is decoded scaled down where a smaller picture is wanted: a 12 megapixel photo t
 
 import contextlib
 import io
+import re
 import struct
 import warnings
 from collections.abc import Iterator
@@ -23,8 +24,13 @@ MAX_PIXELS = {"JPEG": 64_000_000, "PNG": 30_000_000, "WEBP": 16_000_000, "HEIF":
 """Largest picture that is decoded, per format. Measured: decoding one of that size stays below 350 MB in all."""
 
 _SOF_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_BASELINE, _PROGRESSIVE = (0xC0, 0xC1), 0xC2  # of them
+_SCAN, _END = 0xDA, b"\xff\xd9"
+_SCAN_HEAD = re.compile(rb"\xff\xda..(.)", re.DOTALL)  # with the number of its channels
+_READ_AHEAD = 64  # bytes; the decoder reads at most 8 ahead
 _EXIF_ORIENTATION = 0x0112
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_CUT_OFF = "The photo is incomplete: its upload or its file was cut off. Please send it again."
 
 
 class UnreadablePhotoError(Exception):
@@ -41,7 +47,13 @@ class Picture:
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield (marker, payload) of every segment of a JPEG before its first scan.
+    """Yield (marker, payload) of every segment of a JPEG up to the head of its first scan."""
+    for marker, start, end in _segments(data):
+        yield marker, data[start:end]
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the marker of every segment of a JPEG up to the head of its first scan, and where its payload lies.
 
     Stops quietly where the bytes stop making sense: what was found until there counts.
     """
@@ -56,12 +68,14 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a payload
             at += 2
             continue
-        if marker in (0xD9, 0xDA):
+        if marker == 0xD9:
             return
         length = struct.unpack_from(">H", data, at + 2)[0]
         if length < 2:
             return
-        yield marker, data[at + 4 : at + 2 + length]
+        yield marker, at + 4, at + 2 + length
+        if marker == _SCAN:
+            return
         at += 2 + length
 
 
@@ -89,6 +103,8 @@ def open_picture(data: bytes, *, enough: int) -> Picture:
     Raises :class:`UnreadablePhotoError`.
     """
     name = _checked_format(data)
+    if name == "JPEG":
+        data = _checked_jpeg(data)
     notes: list[str] = []
     try:
         with warnings.catch_warnings():
@@ -116,14 +132,50 @@ def _checked_format(data: bytes) -> str:
     name = photo_format(data)
     if name is None:
         raise UnreadablePhotoError("The file is not a photo that we can read: please send a JPEG, PNG, WebP or HEIC.")
-    if name == "JPEG":
-        for marker, payload in jpeg_segments(data):
-            if marker in _SOF_MARKERS and len(payload) >= 5:
-                height, width = struct.unpack_from(">HH", payload, 1)
-                _check_size((width, height), name)
-    elif name == "PNG" and len(data) >= 24:
+    if name == "PNG" and len(data) >= 24:
         _check_size(struct.unpack_from(">II", data, 16), name)
     return name
+
+
+def _checked_jpeg(data: bytes) -> bytes:
+    """Check a JPEG's header, and that the picture is not cut off; return the bytes that show it to the decoder.
+
+    Where an end marker follows too soon, the decoder takes it for the end and makes the rest grey, without a word. So
+    it gets zeros in place of the marker: at the end of a whole picture it needs no more of them than it reads ahead,
+    while the rest of one that is cut off needs more, and then the decoder says so. A picture in several scans has to
+    end with its marker; if it was cut off, scans are missing.
+    """
+    kind, frame, scan, first = 0, b"", b"", len(data)
+    for marker, begin, end in _segments(data):
+        payload = data[begin:end]
+        if marker in _SOF_MARKERS and len(payload) >= 6:
+            kind, frame = marker, payload
+            height, width = struct.unpack_from(">HH", frame, 1)
+            _check_size((width, height), "JPEG")
+        elif marker == _SCAN:
+            scan, first = payload, begin - 4
+    stop = data.find(_END, first)
+    if stop < 0:
+        stop = len(data)
+    if kind in _BASELINE and scan[:1] == frame[5:6]:  # all channels in one scan
+        return data[:stop] + bytes(_READ_AHEAD)
+    if kind in (*_BASELINE, _PROGRESSIVE) and not _has_all_scans(data, first, stop, channel=frame[6:7]):
+        raise UnreadablePhotoError(_CUT_OFF)
+    return data
+
+
+def _has_all_scans(data: bytes, first: int, stop: int, channel: bytes) -> bool:
+    """Whether the scans of a JPEG, from the first to the end, bring all 64 coefficients of a channel to the last bit.
+
+    Asked of the first channel, the brightness: it is what encoders refine last.
+    """
+    missing = set(range(64))
+    for head in _SCAN_HEAD.finditer(data, first, stop):
+        count = head[1][0]
+        channels, rest = data[head.end() : head.end() + 2 * count : 2], data[head.end() + 2 * count :][:3]
+        if channel in channels and len(rest) == 3 and rest[2] & 0x0F == 0:
+            missing -= set(range(rest[0], rest[1] + 1))
+    return not missing
 
 
 def _open(data: bytes, name: str) -> tuple[Image.Image, int]:
@@ -188,5 +240,5 @@ def _turned(rgb: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
 def _damage(error: Exception) -> str:
     if "truncated" in str(error).lower() or isinstance(error, EOFError):
-        return "The photo is incomplete: its upload or its file was cut off. Please send it again."
+        return _CUT_OFF
     return "The photo is damaged and cannot be opened: please take or export it again."

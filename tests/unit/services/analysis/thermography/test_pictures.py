@@ -141,6 +141,39 @@ def test_a_truncated_photo_ends_in_a_clear_sentence(kind):
         open_picture(data[: len(data) // 2], enough=640)
 
 
+def textured(mode: str = "RGB") -> Image.Image:
+    grey = np.add.outer(np.arange(150) % 17, np.arange(201) % 23) * 6
+    return Image.fromarray(grey.astype(np.uint8)).convert(mode)
+
+
+SCANS = [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"optimize": True, "subsampling": 0}]
+
+
+@pytest.mark.parametrize("options", SCANS, ids=str)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_that_is_cut_off_and_ended_by_a_marker_is_told_from_a_whole_one(mode, options):
+    data = saved(textured(mode), "JPEG", **options)
+    scans = data.index(b"\xff\xda") + 14
+    for share in (0.05, 0.25, 0.5, 0.75):
+        cut = data[: scans + int((len(data) - scans) * share)] + b"\xff\xd9"
+        with pytest.raises(UnreadablePhotoError, match="cut off"):
+            open_picture(cut, enough=640)
+
+
+@pytest.mark.parametrize("options", SCANS, ids=str)
+@pytest.mark.parametrize("image", [textured(), Image.new("RGB", (201, 150), (128, 128, 128))], ids=["textured", "grey"])
+@pytest.mark.parametrize("trailer", [b"", b"what some cameras add \xff\xd8\xff\xda"])
+def test_a_whole_jpeg_is_decoded_to_its_last_pixel(image, options, trailer):
+    data = saved(image, "JPEG", **options)
+    with Image.open(io.BytesIO(data)) as whole:
+        assert (open_picture(data + trailer, enough=640).rgb == np.asarray(whole)).all()
+
+
+def test_the_first_picture_of_several_in_a_file_is_read():
+    data = saved(textured(), "MPO", save_all=True, append_images=[scene()])
+    assert open_picture(data, enough=640).size == (201, 150)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_a_photo_of_one_pixel_is_refused(kind):
     with pytest.raises(UnreadablePhotoError, match=r"too small \(1 × 1 pixels\)"):
