@@ -20,6 +20,9 @@ from PIL import Image
 MIN_SIDE_PX = 32
 """Smaller pictures show nothing that could be analysed."""
 
+MAX_ASPECT = 12
+"""Times as long as wide that a picture may be: a long screenshot or a panorama is not longer."""
+
 MAX_PIXELS = {"JPEG": 64_000_000, "PNG": 30_000_000, "WEBP": 16_000_000, "HEIF": 36_000_000}
 """Largest picture that is decoded, per format. Measured: decoding one of that size stays below 350 MB in all."""
 
@@ -199,6 +202,10 @@ def _check_size(size: tuple[int, int], name: str) -> None:
     width, height = size
     if min(width, height) < MIN_SIDE_PX:
         raise UnreadablePhotoError(f"The photo is too small ({width} × {height} pixels) to show anything.")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise UnreadablePhotoError(
+            f"The photo is but a strip ({width} × {height} pixels), too narrow to show anything: please send all of it."
+        )
     if width * height > MAX_PIXELS[name]:
         limit = MAX_PIXELS[name] // 1_000_000
         raise UnreadablePhotoError(

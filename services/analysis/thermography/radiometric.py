@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.analysis.thermography.pictures import jpeg_segments
+from services.analysis.thermography.pictures import MAX_ASPECT, jpeg_segments
 
 KELVIN = 273.15
 COLDEST_C = -60.0
@@ -23,6 +23,9 @@ HOTTEST_C = 400.0
 
 MAX_SIDE_PX = 2048
 """No hand-held thermal sensor has more."""
+
+MIN_SIDES_PX = (24, 32)
+"""The smallest sensors that are sold have 24 × 32 pixels. Fewer show nothing."""
 
 _RAW_DATA, _CAMERA_INFO = 0x01, 0x20
 
@@ -112,8 +115,13 @@ def _byte_order(body: bytes, offset: int) -> str:
 def _raw_values(body: bytes, offset: int, length: int) -> NDArray[np.uint16]:
     order = _byte_order(body, offset)
     width, height = struct.unpack_from(f"{order}HH", body, offset + 2)
-    if not (1 < width <= MAX_SIDE_PX and 1 < height <= MAX_SIDE_PX):
+    shorter, longer = sorted((width, height))
+    if not 0 < shorter <= longer <= MAX_SIDE_PX:
         raise ValueError("impossible sensor size")
+    if shorter < MIN_SIDES_PX[0] or longer < MIN_SIDES_PX[1] or longer > MAX_ASPECT * shorter:
+        raise DamagedCalibrationError(
+            f"The temperatures stored in the photo are too few to show anything ({width} × {height})."
+        )
     values = body[offset + 32 : offset + length]
     if values[:4] == b"\x89PNG":
         if struct.unpack_from(">II", values, 16) != (width, height):

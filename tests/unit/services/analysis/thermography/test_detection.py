@@ -58,6 +58,11 @@ def test_an_even_wall_has_no_findings() -> None:
     assert seen(wall()).regions == ()
 
 
+@pytest.mark.parametrize("shape", [(2, 1500), (1500, 2)])
+def test_a_view_of_a_few_pixels_height_or_width_is_looked_at_without_failing(shape: tuple[int, int]) -> None:
+    assert seen(np.full(shape, 0.95, np.float32)).regions == ()
+
+
 def test_a_plume_on_a_wall_is_an_air_leak_at_its_place() -> None:
     (region,) = seen(with_plume(wall(), 60, 100)).regions
     assert region.kind is DefectKind.AIR_LEAK

@@ -174,6 +174,16 @@ def test_the_first_picture_of_several_in_a_file_is_read():
     assert open_picture(data, enough=640).size == (201, 150)
 
 
+@pytest.mark.parametrize("size", [(33, 400), (400, 33), (32, 60_000)])
+def test_a_strip_is_refused(size):
+    with pytest.raises(UnreadablePhotoError, match=rf"strip \({size[0]} × {size[1]} pixels\)"):
+        open_picture(saved(Image.new("RGB", size), "PNG"), enough=640)
+
+
+def test_a_long_screenshot_is_no_strip():
+    assert open_picture(saved(Image.new("RGB", (100, 1200)), "PNG"), enough=2000).size == (100, 1200)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_a_photo_of_one_pixel_is_refused(kind):
     with pytest.raises(UnreadablePhotoError, match=r"too small \(1 × 1 pixels\)"):
@@ -204,8 +214,8 @@ def test_a_decompression_bomb_is_refused_by_its_header_before_any_decoder_sees_i
 
 
 def test_a_webp_bomb_is_refused_before_its_pixels_are_decoded(monkeypatch):
-    data = saved(Image.new("RGB", (16_000, 1100)), "WEBP", lossless=True)
-    assert MAX_PIXELS["WEBP"] < 16_000 * 1100
+    data = saved(Image.new("RGB", (4_100, 4_000)), "WEBP", lossless=True)
+    assert MAX_PIXELS["WEBP"] < 4_100 * 4_000
     monkeypatch.setattr(pictures.Image.Image, "load", lambda _self: pytest.fail("the pixels were decoded"))
     with pytest.raises(UnreadablePhotoError, match="too large"):
         open_picture(data, enough=640)

@@ -139,6 +139,17 @@ def test_a_sensor_of_impossible_size_is_refused():
         read_radiometric(with_segments(PLAIN_JPEG, body))
 
 
+@pytest.mark.parametrize("shape", [(2, 2), (4, 4), (31, 31), (3, 1500), (2000, 2), (24, 300)])
+def test_a_sensor_that_is_too_small_to_show_anything_is_refused(shape):
+    with pytest.raises(DamagedCalibrationError, match=rf"too few to show anything \({shape[1]} × {shape[0]}\)"):
+        read_radiometric(rjpeg(np.resize(RAW, shape)))
+
+
+@pytest.mark.parametrize("shape", [(24, 32), (32, 24), (60, 80)])
+def test_the_smallest_sensors_that_are_sold_are_read(shape):
+    assert read_radiometric(rjpeg(np.resize(RAW, shape))).shape == shape
+
+
 @pytest.mark.parametrize("missing", [0x01, 0x20])
 def test_a_missing_record_is_damage(missing):
     records = {1: raw_data(RAW), 0x20: camera_info(Camera())}
