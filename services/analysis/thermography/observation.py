@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from contracts.events import TaskType
 from contracts.reports import DefectKind, Severity
 from services.analysis.thermography.conditions import Conditions
@@ -14,6 +16,7 @@ from services.analysis.thermography.energy import (
     excess_conduction,
     leakage_of_plumes,
 )
+from services.analysis.thermography.pictures import MAX_ASPECT
 from services.analysis.thermography.severity import severity_of
 from services.analysis.thermography.thermogram import ScaleSource, Thermogram
 
@@ -26,7 +29,13 @@ _SCALE_TRUST = {
 }
 # Share of pixels that a palette must explain before its colours count as read, and before they are read at all.
 _TRUSTED_PALETTE, _LEAST_PALETTE = 0.7, 0.5
-
+# How much of the view must show temperatures: pixels, and share of it. Of 225 thermal pictures, synthetic and real, the
+# one with the least shows three quarters.
+_LEAST_PIXELS, _LEAST_SHARE = 24 * 32, 0.1
+# K, and share of the palette where the scale is not known: between the coldest and the hottest hundredth of a view.
+# What shows less is blank: no camera's noise spans less than 0.1 K. The most even walls of those pictures span 0.63 K
+# and 0.067 of the palette.
+_BLANK_K, _BLANK_SHARE = 0.1, 0.02
 
 _SURE = 0.85  # chance of being a defect from which on a region counts in full
 _WORTH_SHOWING = 0.03  # W/K; regions that lose less together are no findings
@@ -125,6 +134,14 @@ def _refusal(thermogram: Thermogram) -> str | None:
         )
     if thermogram.palette_confidence < _LEAST_PALETTE:
         return "The photo's colours are none of the palettes that we know: please choose iron, rainbow or grey."
+    height, width = thermogram.valid.shape
+    shown = np.count_nonzero(thermogram.valid)
+    narrow = max(height, width) > MAX_ASPECT * min(height, width)
+    if narrow or shown < max(_LEAST_PIXELS, _LEAST_SHARE * thermogram.valid.size):
+        return "Too little of the thermal picture is in view to show anything: please send all of it."
+    low, high = np.percentile(thermogram.temperature[thermogram.valid], (1, 99))
+    if high - low < (_BLANK_SHARE if thermogram.scale in (ScaleSource.TYPED, ScaleSource.NONE) else _BLANK_K):
+        return "The thermal picture shows no differences in temperature at all: please take it again."
     return None
 
 

@@ -1,11 +1,13 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from contracts.events import TaskType
 from contracts.reports import Severity
 from services.analysis.thermography.detection import detect
 from services.analysis.thermography.observation import assess, expected_losses, heat_losses
+from services.analysis.thermography.thermogram import ScaleSource, Thermogram
 from tests.unit.services.analysis.thermography.test_detection import SUMMER, WINTER, thermogram, wall, with_plume
 
 
@@ -38,3 +40,42 @@ def test_a_doubtful_region_counts_for_less_and_a_sure_one_in_full() -> None:
 def test_a_picture_whose_colours_are_mixed_with_a_photo_is_refused_in_one_sentence() -> None:
     mixed = replace(thermogram(wall()), blended=True, reasons=("The colours are mixed.", "The scale was estimated."))
     assert len(assess(0, mixed, WINTER, TaskType.WALL).reasons) == 1
+
+
+def spanning(spread: float, scale: ScaleSource) -> Thermogram:
+    """A view that rises evenly from left to right by ``spread``, K or share of the palette."""
+    view = thermogram(wall(), WINTER, scale)
+    start = 0.5 if scale in (ScaleSource.TYPED, ScaleSource.NONE) else 19.0
+    across = np.linspace(start, start + spread, 320, dtype=np.float32)
+    return replace(view, temperature=np.tile(across, (240, 1)))
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.01])
+@pytest.mark.parametrize("scale", list(ScaleSource))
+def test_a_blank_picture_is_no_sound_wall(scale: ScaleSource, spread: float) -> None:
+    assessment = assess(0, spanning(spread, scale), WINTER, TaskType.WALL)
+    assert assessment.severity is Severity.UNKNOWN
+    assert assessment.trust == 0.0
+    assert "shows no differences in temperature" in assessment.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("scale", "spread"), [(ScaleSource.RADIOMETRIC, 0.3), (ScaleSource.PRINTED, 0.3), (ScaleSource.TYPED, 0.06)]
+)
+def test_a_wall_that_is_truly_even_is_sound(scale: ScaleSource, spread: float) -> None:
+    assert assess(0, spanning(spread, scale), WINTER, TaskType.WALL).severity is Severity.NONE
+
+
+@pytest.mark.parametrize("rows", [1, 20])
+def test_a_picture_of_which_nearly_nothing_is_in_view_is_not_judged(rows: int) -> None:
+    view = thermogram(wall(), WINTER)
+    valid = np.zeros_like(view.valid)
+    valid[100 : 100 + rows] = True
+    assessment = assess(0, replace(view, valid=valid), WINTER, TaskType.WALL)
+    assert assessment.severity is Severity.UNKNOWN
+    assert "Too little of the thermal picture" in assessment.reasons[0]
+
+
+def test_a_thermal_picture_that_is_but_a_strip_is_not_judged() -> None:
+    strip = thermogram(wall()[:10, :300], WINTER, ScaleSource.TYPED)
+    assert assess(0, strip, WINTER, TaskType.WALL).severity is Severity.UNKNOWN
