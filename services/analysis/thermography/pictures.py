@@ -23,8 +23,18 @@ MIN_SIDE_PX = 32
 MAX_ASPECT = 12
 """Times as long as wide that a picture may be: a long screenshot or a panorama is not longer."""
 
-MAX_PIXELS = {"JPEG": 64_000_000, "PNG": 30_000_000, "WEBP": 16_000_000, "HEIF": 36_000_000}
-"""Largest picture that is decoded, per format. Measured: decoding one of that size stays below 350 MB in all."""
+MAX_PIXELS = {"JPEG": 64_000_000, "PNG": 30_000_000, "WEBP": 14_000_000, "HEIF": 30_000_000}
+"""Largest picture that is decoded, per format.
+
+Measured, peak of a worker that holds 97 MB before its first photo, with one photo of that size: JPEG 135 MB (in several
+scans, of :data:`MAX_COEFFICIENTS`, 260 MB), PNG 290 MB, WebP 310 MB, HEIF 300 MB.
+"""
+
+MAX_COEFFICIENTS = 80_000_000
+"""Of a JPEG in several scans (progressive), which are all held until the last scan has come, two bytes each.
+
+Enough for 53 megapixels with colours at half the resolution, as is usual, and for 27 with full colours.
+"""
 
 _SOF_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BASELINE, _PROGRESSIVE = (0xC0, 0xC1), 0xC2  # of them
@@ -162,9 +172,24 @@ def _checked_jpeg(data: bytes) -> bytes:
         stop = len(data)
     if kind in _BASELINE and scan[:1] == frame[5:6]:  # all channels in one scan
         return data[:stop] + bytes(_READ_AHEAD)
+    if frame:
+        _check_coefficients(frame)
     if kind in (*_BASELINE, _PROGRESSIVE) and not _has_all_scans(data, first, stop, channel=frame[6:7]):
         raise UnreadablePhotoError(_CUT_OFF)
     return data
+
+
+def _check_coefficients(frame: bytes) -> None:
+    """Refuse a JPEG in several scans, given its frame header, that takes too much memory to decode."""
+    height, width = struct.unpack_from(">HH", frame, 1)
+    factors = [(both >> 4, both & 0x0F) for both in frame[7::3]]  # of each channel, across and down
+    finest = max((across for across, _ in factors), default=0) * max((down for _, down in factors), default=0)
+    coefficients = width * height * sum(across * down for across, down in factors) / max(finest, 1)
+    if coefficients > MAX_COEFFICIENTS:
+        raise UnreadablePhotoError(
+            f"The photo is too large for a progressive JPEG ({width} × {height} pixels): please send a smaller one or "
+            "save it as an ordinary (baseline) JPEG."
+        )
 
 
 def _has_all_scans(data: bytes, first: int, stop: int, channel: bytes) -> bool:
@@ -223,9 +248,17 @@ def _as_rgb(image: Image.Image, enough: int) -> NDArray[np.uint8]:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         factor = max(1, max(image.size) // enough)
         image = Image.fromarray(_stretched(np.asarray(image)[::factor, ::factor]))
+    if image.mode in ("1", "P"):
+        image = image.convert("RGB")
     factor = max(image.size) // enough
     if factor > 1:
-        image = image.reduce(factor)
+        if image.mode in ("RGBA", "LA"):  # transparency is dropped: weighing by it would take twice the memory
+            channels = image.getbands()[:-1]
+            image = Image.merge(
+                "RGB" if len(channels) == 3 else "L", [image.getchannel(c).reduce(factor) for c in channels]
+            )
+        else:
+            image = image.reduce(factor)
     if image.mode != "RGB":
         image = image.convert("RGB")
     return np.asarray(image)

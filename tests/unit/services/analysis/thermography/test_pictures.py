@@ -97,6 +97,20 @@ def test_a_large_photo_is_made_smaller_and_keeps_its_own_size_in_mind(kind):
     assert corners(picture.rgb) == UPRIGHT
 
 
+@pytest.mark.parametrize("mode", ["P", "1", "L", "LA", "RGBA", "I;16"])
+def test_a_large_png_of_any_mode_is_made_smaller(mode):
+    grey = Image.fromarray(np.tile(np.linspace(0, 255, 2000).astype(np.uint8), (1500, 1)))
+    rgb = open_picture(saved(grey.convert(mode), "PNG"), enough=640).rgb
+    assert rgb.shape == (500, 667, 3)
+    assert rgb[:, :60].mean() < 40
+    assert rgb[:, -60:].mean() > 200
+
+
+def test_what_is_transparent_keeps_its_colour():
+    rgba = np.full((150, 200, 4), (200, 100, 50, 0), np.uint8)
+    assert (open_picture(saved(Image.fromarray(rgba), "PNG"), enough=50).rgb == (200, 100, 50)).all()
+
+
 def test_a_small_photo_is_never_enlarged():
     assert open_picture(saved(scene(), "PNG"), enough=640).rgb.shape == (120, 160, 3)
 
@@ -196,9 +210,9 @@ def png_claiming(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + bytes(64)
 
 
-def jpeg_claiming(width: int, height: int) -> bytes:
-    data = bytearray(saved(scene(), "JPEG"))
-    at = data.index(b"\xff\xc0")
+def jpeg_claiming(width: int, height: int, mode: str = "RGB", **options: object) -> bytes:
+    data = bytearray(saved(scene().convert(mode), "JPEG", **options))
+    at = data.index(b"\xff\xc2" if options.get("progressive") else b"\xff\xc0")
     struct.pack_into(">HH", data, at + 5, height, width)
     return bytes(data)
 
@@ -211,6 +225,32 @@ def test_a_decompression_bomb_is_refused_by_its_header_before_any_decoder_sees_i
     monkeypatch.setattr(pictures.Image, "open", never)
     with pytest.raises(UnreadablePhotoError, match=r"too large \(30000 × 30000 pixels"):
         open_picture(bomb, enough=640)
+
+
+@pytest.mark.parametrize(
+    ("size", "mode", "subsampling", "refused"),
+    [
+        ((8000, 8000), "RGB", 2, True),  # 96 million coefficients
+        ((8192, 6144), "RGB", 2, False),  # 75 million: 50 megapixels as phones save them
+        ((8000, 6000), "RGB", 0, True),  # 144 million
+        ((6000, 4400), "RGB", 0, False),
+        ((6000, 4400), "CMYK", 0, True),
+        ((8000, 8000), "L", 0, False),
+    ],
+)
+def test_a_progressive_jpeg_is_refused_by_the_coefficients_that_it_takes_to_decode(
+    size, mode, subsampling, refused, monkeypatch
+):
+    monkeypatch.setattr(pictures.Image, "open", lambda *_args, **_kwargs: pytest.fail("the decoder was called"))
+    data = jpeg_claiming(*size, mode, progressive=True, subsampling=subsampling)
+    with pytest.raises(UnreadablePhotoError if refused else pytest.fail.Exception, match=r"progressive|decoder"):
+        open_picture(data, enough=640)
+
+
+def test_a_baseline_jpeg_of_many_pixels_is_decoded_row_by_row_and_not_refused(monkeypatch):
+    monkeypatch.setattr(pictures.Image, "open", lambda *_args, **_kwargs: pytest.fail("the decoder was called"))
+    with pytest.raises(pytest.fail.Exception):
+        open_picture(jpeg_claiming(8000, 8000, subsampling=0), enough=640)
 
 
 def test_a_webp_bomb_is_refused_before_its_pixels_are_decoded(monkeypatch):
