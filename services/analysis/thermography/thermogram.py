@@ -111,12 +111,12 @@ class Photograph:
         self.picture = open_picture(data, enough=enough)
 
     @cached_property
-    def radiometric(self) -> NDArray[np.float32] | None:
-        """°C per sensor pixel (h, w) as the sensor holds it; None when the file carries no such data.
-
-        Raises :class:`~services.analysis.thermography.radiometric.DamagedCalibrationError`.
-        """
-        return read_radiometric(self.data)
+    def radiometric(self) -> NDArray[np.float32] | DamagedCalibrationError | None:
+        """°C per sensor pixel (h, w) as the sensor holds it, or what is wrong with them; None when there are none."""
+        try:
+            return read_radiometric(self.data)
+        except DamagedCalibrationError as damage:
+            return damage
 
     @cached_property
     def reduced(self) -> NDArray[np.uint8]:
@@ -153,12 +153,10 @@ def read_thermogram(
     in °C (cold end, hot end) where the caller knows it.
     """
     reasons = list(photo.picture.notes)
-    try:
-        celsius = photo.radiometric
-    except DamagedCalibrationError as damage:
-        reasons.append(f"{damage} They were estimated from the picture's colours instead.")
-        celsius = None
-    if celsius is not None:
+    celsius = photo.radiometric
+    if isinstance(celsius, DamagedCalibrationError):
+        reasons.append(f"{celsius} They were estimated from the picture's colours instead.")
+    elif celsius is not None:
         return _radiometric(celsius, photo, reasons)
     scale = ScaleSource.ESTIMATED, (0.0, 1.0)
     if printed_range is not None:
@@ -170,10 +168,7 @@ def read_thermogram(
 
 def looks_thermal(photo: Photograph) -> float:
     """Say how much a photo looks like a thermal one, 0..1; what is above 0.5 more likely is one than not."""
-    try:
-        if photo.radiometric is not None:
-            return 1.0
-    except DamagedCalibrationError:
+    if photo.radiometric is not None:  # be they damaged
         return 1.0
     layout = photo.layout
     x0, y0, x1, y1 = layout.area

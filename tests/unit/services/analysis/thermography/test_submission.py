@@ -292,6 +292,20 @@ def test_a_huge_submission_is_analysed_in_part_and_says_so(request_for: RequestF
     assert any("first 12 of 30" in reason for reason in report.confidence.reasons)
 
 
+def test_damaged_temperatures_are_parsed_once(
+    request_for: RequestFor, leaky: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[bytes] = []
+
+    def damaged(data: bytes) -> None:
+        parsed.append(data)
+        raise thermogram.DamagedCalibrationError("The temperatures stored in the photo are damaged.")
+
+    monkeypatch.setattr(thermogram, "read_radiometric", damaged)
+    analyse_submission(request_for({"obs0_thermal.jpg": leaky["obs0_thermal.jpg"]}, **typed(LEAKY)))
+    assert len(parsed) == 1
+
+
 def test_a_photo_alone_is_shown_alone(request_for: RequestFor, leaky: dict[str, bytes]) -> None:
     files = {"obs0_thermal.jpg": leaky["obs0_thermal.jpg"]}
     analysis = analyse_submission(request_for(files, task_type=TaskType.DOOR))
