@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from contracts.events import Household, PhotoKind, TaskType
-from contracts.reports import ConfidenceLevel, Severity
+from contracts.reports import ConfidenceLevel, Report, Severity
 from services.analysis.analyser import AnalysisRequest, UnusablePhotosError
 from services.analysis.thermography import submission, thermogram
 from services.analysis.thermography.pictures import Picture, open_picture
-from services.analysis.thermography.rendering import Sheet
+from services.analysis.thermography.rendering import Panel, Sheet
 from services.analysis.thermography.report import round_for_person, round_percent
 from services.analysis.thermography.submission import analyse_submission
 from tests.synthetic import Scene, make_scene
@@ -290,6 +290,75 @@ def test_a_huge_submission_is_analysed_in_part_and_says_so(request_for: RequestF
     report = analyse_submission(replace(request, photos=many)).report
     assert report.confidence is not None
     assert any("first 12 of 30" in reason for reason in report.confidence.reasons)
+
+
+@pytest.fixture
+def panels(monkeypatch: pytest.MonkeyPatch) -> list[Panel]:
+    """What is drawn."""
+    drawn: list[Panel] = []
+    draw = submission.draw_sheet
+
+    def noting(sheet: Sheet) -> bytes:
+        drawn.extend(sheet.panels)
+        return draw(sheet)
+
+    monkeypatch.setattr(submission, "draw_sheet", noting)
+    return drawn
+
+
+def reasons_of(report: Report) -> str:
+    assert report.confidence is not None
+    return " ".join(report.confidence.reasons)
+
+
+def test_of_two_thermal_photos_one_is_analysed_and_the_other_is_said_to_be_left_out(
+    request_for: RequestFor, leaky: dict[str, bytes], panels: list[Panel]
+) -> None:
+    once = analyse_submission(request_for(leaky, **typed(LEAKY))).report
+    panels.clear()
+    files = leaky | {"obs0_thermal_2.jpg": scene(LEAKY_TOO).thermal}
+    report = analyse_submission(request_for(files, **typed(LEAKY))).report
+    assert report.energyLossValue == once.energyLossValue
+    assert "obs0_thermal_2.jpg is another thermal photo" in reasons_of(report)
+    (panel,) = panels
+    assert panel.colour is not None
+    assert (panel.colour == open_picture(leaky["obs0_rgb.jpg"], enough=320).rgb).all()
+
+
+@pytest.mark.parametrize("name", ["obs0_thermal_2.jpg", "obs0_rgb.jpg"])
+def test_another_thermal_photo_is_never_shown_as_the_colour_photo(
+    request_for: RequestFor, leaky: dict[str, bytes], panels: list[Panel], name: str
+) -> None:
+    files = {"obs0_thermal.jpg": leaky["obs0_thermal.jpg"], name: scene(LEAKY_TOO).thermal}
+    report = analyse_submission(request_for(files, **typed(LEAKY))).report
+    assert "another thermal photo" in reasons_of(report)
+    assert panels[0].colour is None
+
+
+def test_of_many_photos_of_one_observation_four_are_looked_at_and_the_rest_is_said(
+    request_for: RequestFor, colour_jpeg: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[bytes] = []
+
+    def noting(data: bytes, *, enough: int) -> Picture:
+        opened.append(data)
+        return open_picture(data, enough=enough)
+
+    monkeypatch.setattr(thermogram, "open_picture", noting)
+    files = {f"obs0_rgb{n}.jpg": colour_jpeg for n in range(10)}
+    report = analyse_submission(request_for(files)).report
+    assert len(opened) == 4
+    assert "and 6 more were not used" in reasons_of(report)  # one of the ten is shown, three are named
+
+
+def test_photos_that_are_too_large_together_are_looked_at_in_part_and_the_rest_is_said(
+    request_for: RequestFor, leaky: dict[str, bytes], leaky_too: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submission, "_MOST_MEGAPIXELS", 0.1)
+    report = analyse_submission(request_for(leaky | leaky_too, **typed(LEAKY))).report
+    assert {finding.observation for finding in report.findings} == {0}
+    assert "obs1_thermal.jpg" in reasons_of(report)
+    assert "together are very large" in reasons_of(report)
 
 
 def test_damaged_temperatures_are_parsed_once(

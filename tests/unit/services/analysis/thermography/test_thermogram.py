@@ -20,9 +20,11 @@ from services.analysis.thermography.thermogram import (
     ScaleSource,
     Thermogram,
     estimate_noise,
+    looks_ordinary,
     looks_thermal,
     read_thermogram,
 )
+from tests.synthetic import make_scene
 from tests.unit.services.analysis.thermography.rjpeg import Camera, jpeg_of, rjpeg
 from tests.unit.services.analysis.thermography.test_camera_notes import tiff_with_notes
 from tests.unit.services.analysis.thermography.test_overlays import GREY, IRON, drawn, grey_room, wall
@@ -328,3 +330,15 @@ def test_a_narrow_leak_whose_colours_are_mixed_by_enlargement_is_not_taken_for_p
     assert found.palette == "rainbow-hc"
     assert found.valid[236:254, 170:470].mean() > 0.9
     assert float(found.temperature[240:250, 200:440].mean()) < 10
+
+
+@pytest.mark.parametrize("seed", range(7, 11))
+def test_a_glance_tells_a_colour_photo_and_takes_no_thermal_photo_for_one(seed: int) -> None:
+    pair = make_scene(seed, colour_size=(320, 240))
+    assert looks_ordinary(Photograph(pair.colour))
+    assert not looks_ordinary(Photograph(pair.thermal))
+
+
+@pytest.mark.parametrize("colour", [(128, 128, 128), (255, 0, 0)])
+def test_a_glance_does_not_tell_what_is_grey_or_garish(colour: tuple[int, int, int]) -> None:
+    assert not looks_ordinary(Photograph(jpeg_of(np.full((96, 128, 3), colour, np.uint8))))
