@@ -7,9 +7,8 @@ leave the notes' offsets pointing anywhere, so what is read must make sense to b
 
 import struct
 
+from services.analysis.thermography.constants import ZERO_CELSIUS
 from services.analysis.thermography.pictures import jpeg_segments
-
-KELVIN = 273.15
 
 _EXIF_IFD, _MAKER_NOTE = 0x8769, 0x927C
 _IMAGE_MAX, _IMAGE_MIN = 1, 2
@@ -46,7 +45,7 @@ def _range_of(tiff: bytes) -> tuple[float, float] | None:
         ends = [_kelvin(tiff, entries.get(tag), notes_order) for tag in (_IMAGE_MIN, _IMAGE_MAX)]
         low, high = ends
         if low is not None and high is not None and 200 < low < high < 700:
-            return low - KELVIN, high - KELVIN
+            return low - ZERO_CELSIUS, high - ZERO_CELSIUS
     return None
 
 

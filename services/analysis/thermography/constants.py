@@ -46,6 +46,9 @@ DOOR_AREA = Constant(1.8, "m²", "estimate: 0.9 × 2.0 m with its frame")
 CLOSE_UP_AREA = Constant(1.0, "m²", "estimate: what a photo shows of a window or door that it cuts off")
 WALL_VIEW_AREA = Constant(5.0, "m²", "estimate: 4–6 m² of wall from 2.5 m")
 
+# Scales of temperature ----------------------------------------------------------------------------------------------
+ZERO_CELSIUS = Constant(273.15, "K", "definition")
+
 # The year and the bill ----------------------------------------------------------------------------------------------
 HOURS_PER_DAY = Constant(24.0, "h/day", "definition")
 FAHRENHEIT_PER_KELVIN = Constant(1.8, "°F/K", "definition")

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from services.analysis.thermography.constants import ZERO_CELSIUS
 from services.analysis.thermography.pictures import MAX_ASPECT, jpeg_segments
 
-KELVIN = 273.15
 COLDEST_C = -60.0
 HOTTEST_C = 400.0
 """A house that seems colder or hotter than this was decoded wrongly."""
@@ -174,7 +174,7 @@ def _celsius_of_raw(c: Calibration) -> NDArray[np.float32]:
     def raw_of(kelvin: float) -> float:
         return c.planck_r1 / (c.planck_r2 * (exp(c.planck_b / kelvin) - c.planck_f)) - c.planck_o
 
-    air_c = c.air - KELVIN
+    air_c = c.air - ZERO_CELSIUS
     water = sqrt(c.humidity * exp(1.5587 + 0.06939 * air_c - 0.00027816 * air_c**2 + 0.00000068455 * air_c**3))
     half_path = -sqrt(c.distance / 2)  # the window stands half way
     air = c.x * exp(half_path * (c.alpha_1 + c.beta_1 * water)) + (1 - c.x) * exp(
@@ -191,4 +191,4 @@ def _celsius_of_raw(c: Calibration) -> NDArray[np.float32]:
     radiance = np.arange(65536, dtype=np.float64) / (behind_window * air) - stray + c.planck_o
     with np.errstate(divide="ignore", invalid="ignore"):
         kelvin = c.planck_b / np.log(c.planck_r1 / (c.planck_r2 * radiance) + c.planck_f)
-    return np.where(radiance > 0, kelvin - KELVIN, np.nan).astype(np.float32)
+    return np.where(radiance > 0, kelvin - ZERO_CELSIUS, np.nan).astype(np.float32)
