@@ -34,6 +34,10 @@ from services.analysis.thermography.thermogram import (
 # looks_thermal() from which on a photo counts as a thermal one; a name that says so needs less.
 _LOOKS_THERMAL = 0.5
 _NAMED_THERMAL = 0.2
+# Beside another thermal photo one that is named a colour photo counts as thermal from here on: a dull, grey photo of a
+# room may reach 0.65. Where two look thermal, the name weighs as much as the second figure.
+_SURELY_THERMAL = 0.7
+_NAME_WEIGHT = 0.3
 # Longer side of a photo on the report image at most: of one that stands there alone, and of one beside another.
 _ALONE_PX, _BESIDE_PX = 1032, 720
 _MOST_OBSERVATIONS = 12  # that are analysed
@@ -57,6 +61,16 @@ class _Candidate:
     file: PhotoFile
     photograph: Photograph
     likely: float  # as :func:`looks_thermal` says
+
+    @property
+    def named(self) -> bool:
+        """Whether its name says that it is thermal."""
+        return self.file.kind is PhotoKind.THERMAL
+
+    @property
+    def rank(self) -> float:
+        """Of two that may be thermal the one with the higher rank is taken for it."""
+        return self.likely + (_NAME_WEIGHT if self.named and self.likely >= _LOOKS_THERMAL else 0.0)
 
 
 @dataclass(slots=True)
@@ -166,9 +180,9 @@ def _read_observation(number: int, photos: Sequence[PhotoFile], reading: _Readin
         if best is None:
             best = other
             continue
-        if likely > best.likely:
+        if other.rank > best.rank:
             best, other = other, best
-        if other.likely >= _LOOKS_THERMAL:
+        if other.likely >= (_LOOKS_THERMAL if other.named else _SURELY_THERMAL):
             reading.faults.append(
                 f"{other.file.name} is another thermal photo of the same observation and was left out."
             )
@@ -190,7 +204,7 @@ def _read_observation(number: int, photos: Sequence[PhotoFile], reading: _Readin
     reading.seen.add(digest)
     conditions = reading.conditions
     thermogram = read_thermogram(best.photograph, inside_c=conditions.inside, outside_c=conditions.outside)
-    if best.file.kind is not PhotoKind.THERMAL:
+    if not best.named:
         reading.faults.append(f"{best.file.name} was used as the thermal photo: it looks like one.")
     return _Observation(number, thermogram, shown, colour)
 
@@ -215,8 +229,7 @@ def _shown(photograph: Photograph, enough: int, reading: _Reading) -> Rgb:
 
 def _is_thermal(candidate: _Candidate) -> bool:
     """Whether the likeliest photo of an observation is a thermal one: by content, or as its name and content allow."""
-    named = candidate.file.kind is PhotoKind.THERMAL
-    return candidate.likely >= (_NAMED_THERMAL if named else _LOOKS_THERMAL)
+    return candidate.likely >= (_NAMED_THERMAL if candidate.named else _LOOKS_THERMAL)
 
 
 def _unused_words(reading: _Reading) -> str:

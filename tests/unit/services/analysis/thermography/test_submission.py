@@ -335,6 +335,17 @@ def test_another_thermal_photo_is_never_shown_as_the_colour_photo(
     assert panels[0].colour is None
 
 
+def test_a_dull_colour_photo_is_shown_beside_the_thermal_photo(
+    request_for: RequestFor, leaky: dict[str, bytes], panels: list[Panel]
+) -> None:
+    dull = io.BytesIO()
+    Image.fromarray(np.tile(np.linspace(60, 90, 320).astype(np.uint8), (240, 1))).save(dull, "JPEG")
+    assert thermogram.looks_thermal(thermogram.Photograph(dull.getvalue())) > 0.5  # grey and smooth
+    report = analyse_submission(request_for(leaky | {"obs0_rgb.jpg": dull.getvalue()}, **typed(LEAKY))).report
+    assert "thermal photo" not in reasons_of(report)
+    assert panels[0].colour is not None
+
+
 def test_of_many_photos_of_one_observation_four_are_looked_at_and_the_rest_is_said(
     request_for: RequestFor, colour_jpeg: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
