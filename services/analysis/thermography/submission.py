@@ -43,8 +43,8 @@ _ALONE_PX, _BESIDE_PX = 1032, 720
 _MOST_OBSERVATIONS = 12  # that are analysed
 _MOST_LOOKED_AT = 4  # photos of one observation
 # Megapixels of all photos that are looked at, until which another one is. A JPEG counts a quarter: it is decoded
-# scaled down. Measured on a busy machine: 0.06 to 0.1 s each. With the two limits above, the peak of a worker stays
-# below 370 MB in all.
+# scaled down. Measured on a busy machine: 0.06 to 0.1 s each. With the two limits above, the heaviest
+# submissions measured took a worker to 370 MB in all, with files of up to 3 MB; larger files add their own size.
 _MOST_MEGAPIXELS = 160
 _JPEG_EFFORT = 0.25
 _MOST_PANELS = 4  # that are drawn
