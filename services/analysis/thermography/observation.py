@@ -140,7 +140,7 @@ def _refusal(thermogram: Thermogram) -> str | None:
     if narrow or shown < max(_LEAST_PIXELS, _LEAST_SHARE * thermogram.valid.size):
         return "Too little of the thermal picture is in view to show anything: please send all of it."
     low, high = np.percentile(thermogram.temperature[thermogram.valid], (1, 99))
-    if high - low < (_BLANK_SHARE if thermogram.scale in (ScaleSource.TYPED, ScaleSource.NONE) else _BLANK_K):
+    if high - low < (_BLANK_SHARE if thermogram.scale is ScaleSource.ESTIMATED else _BLANK_K):
         return "The thermal picture shows no differences in temperature at all: please take it again."
     return None
 

@@ -45,7 +45,7 @@ def test_a_picture_whose_colours_are_mixed_with_a_photo_is_refused_in_one_senten
 def spanning(spread: float, scale: ScaleSource) -> Thermogram:
     """A view that rises evenly from left to right by ``spread``, K or share of the palette."""
     view = thermogram(wall(), WINTER, scale)
-    start = 0.5 if scale in (ScaleSource.TYPED, ScaleSource.NONE) else 19.0
+    start = 0.5 if scale is ScaleSource.ESTIMATED else 19.0
     across = np.linspace(start, start + spread, 320, dtype=np.float32)
     return replace(view, temperature=np.tile(across, (240, 1)))
 
@@ -60,7 +60,7 @@ def test_a_blank_picture_is_no_sound_wall(scale: ScaleSource, spread: float) -> 
 
 
 @pytest.mark.parametrize(
-    ("scale", "spread"), [(ScaleSource.RADIOMETRIC, 0.3), (ScaleSource.PRINTED, 0.3), (ScaleSource.TYPED, 0.06)]
+    ("scale", "spread"), [(ScaleSource.RADIOMETRIC, 0.3), (ScaleSource.PRINTED, 0.3), (ScaleSource.ESTIMATED, 0.06)]
 )
 def test_a_wall_that_is_truly_even_is_sound(scale: ScaleSource, spread: float) -> None:
     assert assess(0, spanning(spread, scale), WINTER, TaskType.WALL).severity is Severity.NONE
@@ -77,5 +77,5 @@ def test_a_picture_of_which_nearly_nothing_is_in_view_is_not_judged(rows: int) -
 
 
 def test_a_thermal_picture_that_is_but_a_strip_is_not_judged() -> None:
-    strip = thermogram(wall()[:10, :300], WINTER, ScaleSource.TYPED)
+    strip = thermogram(wall()[:10, :300], WINTER, ScaleSource.ESTIMATED)
     assert assess(0, strip, WINTER, TaskType.WALL).severity is Severity.UNKNOWN
