@@ -23,6 +23,10 @@ _ROOM = (14.0, 30.0)
 _VISIBLE_DIFFERENCE = 3.0
 
 
+SWAPPED = "The inside and outside temperatures look swapped; they were used the other way round."
+"""The reason against a report whose two temperatures were typed the other way round."""
+
+
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """Temperatures to calculate with, in °C, and how far they can be trusted."""
@@ -54,7 +58,7 @@ class Conditions:
         outside_c = _celsius(outside, "outside", _OUTSIDE_PLAUSIBLE, reasons)
         if _swapped(inside, outside_c):
             inside, outside_c = outside, _celsius(inside, "outside", _OUTSIDE_PLAUSIBLE, reasons)
-            reasons.append("The inside and outside temperatures look swapped; they were used the other way round.")
+            reasons.append(SWAPPED)
         inside_c = _celsius(inside, "inside", _INSIDE_PLAUSIBLE, reasons)
         typed = inside_c is not None and outside_c is not None
         if inside_c is None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from contracts.events import TaskType
 from contracts.reports import DefectKind, Severity
-from services.analysis.thermography.conditions import Conditions
+from services.analysis.thermography.conditions import SWAPPED, Conditions
 from services.analysis.thermography.constants import RELIABLE_TEMPERATURE_DIFFERENCE
 from services.analysis.thermography.detection import Detection, Region, detect
 from services.analysis.thermography.energy import (
@@ -18,7 +18,7 @@ from services.analysis.thermography.energy import (
 )
 from services.analysis.thermography.pictures import MAX_ASPECT
 from services.analysis.thermography.severity import severity_of
-from services.analysis.thermography.thermogram import ScaleSource, Thermogram
+from services.analysis.thermography.thermogram import TRUSTED, UNREADABLE, ScaleSource, Thermogram
 
 # How far each source of the temperatures can be trusted, 0..1: estimates.
 _SCALE_TRUST = {
@@ -27,8 +27,7 @@ _SCALE_TRUST = {
     ScaleSource.PRINTED: 0.9,
     ScaleSource.ESTIMATED: 0.6,
 }
-# Share of pixels that a palette must explain before its colours count as read, and before they are read at all.
-_TRUSTED_PALETTE, _LEAST_PALETTE = 0.7, 0.5
+_EITHER_WAY_REASON = "Nothing in the grey thermal photo says whether bright means warm: we took the likelier way."
 # How much of the view must show temperatures: pixels, and share of it. Of 225 thermal pictures, synthetic and real, the
 # one with the least shows three quarters.
 _LEAST_PIXELS, _LEAST_SHARE = 24 * 32, 0.1
@@ -132,8 +131,11 @@ def _refusal(thermogram: Thermogram) -> str | None:
             "The false colours are mixed with an ordinary photo: "
             "please switch off blending (MSX, fusion) and retake it."
         )
-    if thermogram.palette_confidence < _LEAST_PALETTE:
-        return "The photo's colours are none of the palettes that we know: please choose iron, rainbow or grey."
+    if thermogram.palette_confidence <= UNREADABLE:
+        return (
+            "The photo's colours are none of the palettes that we know, or mixed with something: "
+            "please choose iron, rainbow or grey, without blending."
+        )
     height, width = thermogram.valid.shape
     shown = np.count_nonzero(thermogram.valid)
     narrow = max(height, width) > MAX_ASPECT * min(height, width)
@@ -152,7 +154,7 @@ def _trust(thermogram: Thermogram, conditions: Conditions, detection: Detection)
         doubts.append((0.1, detection.refusal))
     if detection.contradiction is not None:
         doubts.append((0.4, detection.contradiction))
-    if thermogram.palette_confidence < _TRUSTED_PALETTE:
+    if thermogram.palette_confidence < TRUSTED:
         doubts.append((0.5, "The photo's colour palette was not recognised."))
     if conditions.cooling_season:
         doubts.append((0.5, _SUMMER_REASON))
@@ -160,6 +162,12 @@ def _trust(thermogram: Thermogram, conditions: Conditions, detection: Detection)
         doubts.append((0.55, "There was less than 10 °C (18 °F) between inside and outside."))
     if not conditions.typed:
         doubts.append((0.6, "The inside and outside temperatures are not both known."))
+    if SWAPPED in conditions.reasons:
+        doubts.append((0.6, SWAPPED))
+    if thermogram.damaged:
+        doubts.append((0.5, "The file of the photo is damaged in part, so that all its temperatures may be wrong."))
+    if thermogram.either_way:
+        doubts.append((0.6, _EITHER_WAY_REASON))
     trust = _SCALE_TRUST[thermogram.scale]
     for weight, _ in doubts:
         trust *= weight

@@ -32,11 +32,11 @@ LIKENESS_SIDE_PX = 240
 """Longer side of the picture that tells which way round sensor data lie."""
 
 TRUSTED = 0.7
-"""Share of explained pixels below which a palette is not trusted."""
+"""Share of explained pixels below which a palette is not trusted, and garish colours are not read at all."""
 
-BLENDED_CONFIDENCE = 0.5
-"""At most this share counts as explained once a picture is known to be mixed with another: the palette that seems to
-explain it is then a chance."""
+UNREADABLE = 0.5
+"""At most this share counts as explained where colours are mixed with another picture's or are of an unknown palette:
+the one that seems to explain them is then a chance."""
 
 BAR_EXPLAINED = 1.5
 """Times as far from the palette as elsewhere that the colours of a colour bar may lie: that it runs evenly tells more,
@@ -91,6 +91,7 @@ class Thermogram:
     photo_size: tuple[int, int]  # (w, h) of the upright photo
     reasons: tuple[str, ...]  # what lowers the confidence: sentences for a person, the weightiest first
     either_way: bool = False  # grey whose bright may mean cold: neither a colour bar nor its range tells
+    damaged: bool = False  # the file's own temperatures cannot be read, and what else it says may be wrong too
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,9 +291,9 @@ def _false_colour(
     valid = visible & ~_hidden_by(foreign)
     place = _smoothed_over(place, valid)
     garish = float(overlays.coloured(rgb).mean()) > 0.3
-    blended = garish and (explained < TRUSTED or palettes.blended(rgb[visible], palette))
-    if blended:
-        explained = min(explained, BLENDED_CONFIDENCE)
+    blended = garish and palettes.blended(rgb[visible], palette)
+    if blended or (garish and explained < TRUSTED):
+        explained = min(explained, UNREADABLE)
     if blended:
         reasons.append(
             "The thermal colours seem to be mixed with an ordinary photo, so temperatures cannot be read from them: "
@@ -309,18 +310,17 @@ def _false_colour(
         else:
             reasons.append("The photo does not tell its temperature scale, so that was estimated.")
     temperature = (low + (high - low) * place).astype(np.float32)
-    if not sure:
-        reasons.append("Nothing in the grey thermal photo says whether bright means warm: we took the likelier way.")
-        if source is ScaleSource.METADATA and _shows_room_reversed(temperature, low + high, valid, inside_c, outside_c):
-            palette = palettes.reversed_grey(palette)
-            place, temperature = 1 - place, np.asarray(low + high - temperature, np.float32)
+    noted = source is ScaleSource.METADATA
+    if not sure and noted and _shows_room_reversed(temperature, low + high, valid, inside_c, outside_c):
+        palette = palettes.reversed_grey(palette)
+        place, temperature = 1 - place, np.asarray(low + high - temperature, np.float32)
     size = photo.picture.size
     full = size[0] / photo.working.shape[1]
     window = (round(x0 * full), round(y0 * full), round(x1 * full), round(y1 * full))
     return Thermogram(
         temperature, valid, (place < CLIPPED) & valid, (place > 1 - CLIPPED) & valid, source,
         palettes.known()[palette].name, explained, blended, estimate_noise(temperature), window, size, tuple(reasons),
-        not sure,
+        not sure, isinstance(photo.radiometric, DamagedCalibrationError),
     )  # fmt: skip
 
 

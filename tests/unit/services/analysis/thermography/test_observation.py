@@ -5,6 +5,7 @@ import pytest
 
 from contracts.events import TaskType
 from contracts.reports import Severity
+from services.analysis.thermography.conditions import Conditions
 from services.analysis.thermography.detection import detect
 from services.analysis.thermography.observation import assess, expected_losses, heat_losses
 from services.analysis.thermography.thermogram import ScaleSource, Thermogram
@@ -79,3 +80,42 @@ def test_a_picture_of_which_nearly_nothing_is_in_view_is_not_judged(rows: int) -
 def test_a_thermal_picture_that_is_but_a_strip_is_not_judged() -> None:
     strip = thermogram(wall()[:10, :300], WINTER, ScaleSource.ESTIMATED)
     assert assess(0, strip, WINTER, TaskType.WALL).severity is Severity.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("change", "words"), [({"damaged": True}, "damaged"), ({"either_way": True}, "bright means warm")]
+)
+def test_what_the_file_or_the_picture_leaves_open_lowers_the_trust_and_is_named(
+    change: dict[str, bool], words: str
+) -> None:
+    plain = assess(0, thermogram(wall()), WINTER, TaskType.WALL)
+    doubtful = assess(0, replace(thermogram(wall()), **change), WINTER, TaskType.WALL)
+    assert doubtful.trust < plain.trust
+    assert words in doubtful.reasons[0]
+
+
+def test_temperatures_that_were_typed_the_wrong_way_round_lower_the_trust() -> None:
+    right, wrong = Conditions.from_fahrenheit(68.0, 32.0), Conditions.from_fahrenheit(32.0, 68.0)
+    assert (right.inside, right.outside) == (wrong.inside, wrong.outside)
+    trusted, doubted = (assess(0, thermogram(wall(), right), typed, TaskType.WALL) for typed in (right, wrong))
+    assert doubted.trust < trusted.trust
+    assert "swapped" in doubted.reasons[0]
+
+
+def test_temperatures_that_the_photo_contradicts_lower_the_trust() -> None:
+    view = thermogram(wall() + np.float32(0.3))
+    contradicted = assess(0, view, WINTER, TaskType.WALL)
+    assert contradicted.trust < 0.5
+    assert "please check" in contradicted.reasons[0]
+
+
+def test_a_view_that_is_no_room_is_not_judged_and_the_reason_says_why() -> None:
+    assessment = assess(0, thermogram(with_plume(wall() + np.float32(1.0), 60, 100)), WINTER, TaskType.WALL)
+    assert assessment.severity is Severity.UNKNOWN
+    assert "warmer than any room" in " ".join(assessment.reasons)
+
+
+def test_colours_of_no_known_palette_are_not_called_a_mixture_with_a_photo() -> None:
+    foreign = replace(thermogram(wall()), palette_confidence=0.5)
+    (reason,) = assess(0, foreign, WINTER, TaskType.WALL).reasons
+    assert "none of the palettes" in reason
