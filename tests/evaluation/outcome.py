@@ -3,7 +3,7 @@
 import hashlib
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -138,9 +138,20 @@ def overlap(a: Mask, b: Mask) -> float:
     return float(np.logical_and(a, b).sum() / union) if union else 0.0
 
 
-def evaluate(seed: int, condition: Condition, cells: Path | None) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Mistyped:
+    """By how much the temperatures that the homeowner types are wrong, °F, on top of what the scene draws for that."""
+
+    inside: float = 0.0
+    outside: float = 0.0
+
+
+_AS_DRAWN = Mistyped()
+
+
+def evaluate(seed: int, condition: Condition, cells: Path | None, mistyped: Mistyped = _AS_DRAWN) -> Outcome:
     """Analyse the scene of ``seed``; with ``cells`` its picture for the contact sheets is written there."""
-    scene = make_scene(seed, condition)
+    scene = _retyped(make_scene(seed, condition), mistyped)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         report, image, crash = _analyse(scene, Path(folder))
@@ -177,6 +188,16 @@ def evaluate(seed: int, condition: Condition, cells: Path | None) -> Outcome:
     if cells is not None:
         draw_cell(scene, outcome, masks, cells)
     return outcome
+
+
+def _retyped(scene: Scene, by: Mistyped) -> Scene:
+    """The scene with other temperatures typed, where any were."""
+    inside, outside = scene.typed_inside_f, scene.typed_outside_f
+    return replace(
+        scene,
+        typed_inside_f=None if inside is None else inside + by.inside,
+        typed_outside_f=None if outside is None else outside + by.outside,
+    )
 
 
 def _analyse(scene: Scene, scratch: Path) -> tuple[Report, bytes, str | None]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 
-from tests.evaluation.outcome import Outcome, evaluate
+from tests.evaluation.outcome import Mistyped, Outcome, evaluate
 from tests.evaluation.photographs import PictureRow, evaluate_pictures
 from tests.evaluation.sheets import write_sheets
 from tests.evaluation.speed import large_pair, measure_speed
@@ -21,6 +21,9 @@ SEED_RANGES = {"dev": 1_000, "held-out": 10_000_000}
 """First seed of each range; nothing is ever tuned on the second, which moves on once seen."""
 
 SPECIAL = (Condition.SUMMER, Condition.MILD, Condition.EXTERIOR, Condition.BLENDED)
+MISTYPED = (Mistyped(inside=5), Mistyped(inside=-5), Mistyped(outside=8), Mistyped(outside=-8))
+"""Of a third of the winter scenes: a thermostat in another room, and the forecast instead of the weather."""
+
 OUT = Path("out/evaluation")
 SUMMARY = Path("docs/evaluation.md")
 _SAME_BYTES = 12  # scenes analysed again in a fresh process
@@ -43,6 +46,7 @@ def run(*, scenes: int, seed_range: str, pictures: Path | None) -> None:
     jobs += [(first + number, condition) for condition in SPECIAL for number in range(max(2, scenes // 10))]
     outcomes = _in_processes(jobs, cells)
     again = _in_processes(jobs[:_SAME_BYTES], None)
+    mistyped = {by: _in_processes(jobs[: scenes // 3], None, by) for by in MISTYPED}
     same = sum(a.digest == b.digest for a, b in zip(outcomes, again, strict=False))
     rows: list[PictureRow] = []
     if pictures is not None and pictures.is_dir():
@@ -57,6 +61,7 @@ def run(*, scenes: int, seed_range: str, pictures: Path | None) -> None:
         first_seed=first,
         winter=[outcome for outcome in outcomes if outcome.condition is Condition.WINTER],
         special={c: [outcome for outcome in outcomes if outcome.condition is c] for c in SPECIAL},
+        mistyped=mistyped,
         pictures=rows,
         speed=speed,
         same_bytes=(same, len(again)),
@@ -71,7 +76,9 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=prepare_worker)
 
 
-def _in_processes(jobs: list[tuple[int, Condition]], cells: Path | None) -> list[Outcome]:
+def _in_processes(
+    jobs: list[tuple[int, Condition]], cells: Path | None, mistyped: Mistyped | None = None
+) -> list[Outcome]:
     with _pool(min(2, os.cpu_count() or 1)) as pool:
-        futures = [pool.submit(evaluate, seed, condition, cells) for seed, condition in jobs]
+        futures = [pool.submit(evaluate, seed, condition, cells, mistyped or Mistyped()) for seed, condition in jobs]
         return [future.result() for future in futures]
