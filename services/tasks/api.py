@@ -68,7 +68,8 @@ _SUBMISSION_FORM = {
                         "media0": {
                             "type": "string",
                             "format": "binary",
-                            "description": "a photo, named `obs<N>_rgb.<ext>` or `obs<N>_thermal.<ext>`; "
+                            "description": "a photo (JPEG, PNG, WebP or HEIC), named `obs<N>_rgb.<ext>` or "
+                            "`obs<N>_thermal.<ext>`; "
                             "further ones are `media1`, `media2`, …, or repeat the name `media`",
                         },
                     },

@@ -1,10 +1,13 @@
 """What kind of picture some bytes are. Clients name every file ``application/octet-stream``, so only bytes count."""
 
-_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif")
+ANALYSED = frozenset({"image/jpeg", "image/png", "image/webp", "image/heic"})
+"""What analysis reads, and so what we take. The store holds others that the old backend took: they are only shown."""
+
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1", b"avif")
 
 
 def media_type(head: bytes) -> str | None:
-    """The media type that the first 32 bytes of a file tell, or None when they are no picture that we take."""
+    """The media type that the first 32 bytes of a file tell, or None when they are no picture that we know."""
     if head.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from contracts.events import PhotoKind
 from services.chassis.problems import Problem
 from services.tasks.photos.store import PhotoMetadata, PhotoStore, PhotoWriter, new_photo_id
-from services.tasks.pictures import media_type
+from services.tasks.pictures import ANALYSED, media_type
 
 FIELDS = frozenset({"uid", "task_json"})
 FIELD_BYTES = 1024 * 1024
@@ -200,10 +200,9 @@ class _PhotoPart:
 
     def _refuse_what_is_no_photo(self) -> str:
         found = media_type(self._head)
-        if found is None:
+        if found not in ANALYSED:
             raise Problem(
-                422,
-                f"{self._name} is not a photo that we can read. Please send a JPEG, PNG, WebP, HEIC or TIFF picture.",
+                422, f"{self._name} is not a photo that we can read. Please send a JPEG, PNG, WebP or HEIC picture."
             )
         return found
 

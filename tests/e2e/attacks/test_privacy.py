@@ -57,8 +57,6 @@ PHOTOS: dict[str, Callable[[], bytes]] = {
     "PNG": _png,
     "WebP": lambda: _saved("WEBP", exif=_exif(), xmp=b"<x>" + OWNER + b"</x>"),
     "HEIC": _heic,
-    "TIFF": lambda: _saved("TIFF", exif=_exif(), description=PLACE.decode()),
-    "GIF": lambda: _saved("GIF", comment=PLACE + OWNER),
 }
 
 

@@ -43,7 +43,7 @@ def test_a_picture_is_known_by_its_first_bytes(head: bytes, found: str) -> None:
 
 
 @pytest.mark.parametrize("head", UNKNOWN)
-def test_what_is_no_picture_that_we_take_has_no_type(head: bytes) -> None:
+def test_what_is_no_picture_that_we_know_has_no_type(head: bytes) -> None:
     assert media_type(head) is None
 
 

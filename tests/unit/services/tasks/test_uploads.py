@@ -19,6 +19,7 @@ from services.tasks.photos.files import FilePhotos
 from services.tasks.photos.store import PhotoMetadata, PhotoStoreError, PhotoWriter
 from services.tasks.uploads import BROKEN, FIELD_BYTES, PART_COUNT, Form, Limits, UploadedPhoto, received
 from tests.unit.services.tasks.forms import BOUNDARY, CONTENT_TYPE, File, app_form, dart_form, pair, photo
+from tests.unit.services.tasks.privacy.telling import picture
 
 LIMITS = Limits(photo_bytes=20_000, photos=4)
 PIECE = 64 * 1024
@@ -311,6 +312,16 @@ async def test_a_field_that_is_too_large_is_answered_413(store: FilePhotos) -> N
     problem = await refusal(store, in_pieces(body, range(0, len(body), PIECE)))
     assert problem.status == 413
     assert "'task_json'" in problem.detail
+
+
+@pytest.mark.parametrize("form", ["TIFF", "GIF", "BMP", "AVIF"])
+async def test_a_picture_that_analysis_cannot_read_is_refused_with_what_to_send(store: FilePhotos, form: str) -> None:
+    body = app_form("t", [("media0", "obs1_rgb.jpg", picture(form)[:10_000])])
+    problem = await refusal(store, in_pieces(body))
+    assert (problem.status, problem.detail) == (
+        422,
+        "obs1_rgb.jpg is not a photo that we can read. Please send a JPEG, PNG, WebP or HEIC picture.",
+    )
 
 
 async def test_a_field_that_is_no_text_is_answered_422(store: FilePhotos) -> None:
