@@ -1,7 +1,8 @@
 """A service behind the gateway as an ASGI app: requests and answers stream through, chunk by chunk.
 
 Both directions wait for the slower side, so that a body occupies a few buffers however large it is. Time is charged
-to whom it belongs: while the client sends or reads, the service's clock stands still.
+to whom it belongs: while the client sends or reads, the service's clock stands still. An answer as a whole may take
+as long as it flows: how slowly a client may read is up to the server, and how many may do so to the places at the door.
 """
 
 import asyncio
@@ -46,7 +47,6 @@ class Patience:
 
     connect: float = 2.0  # to accept a connection
     answer: float = 30.0  # to read on, to begin its answer, to go on with it
-    whole: float = 600.0  # from the request to the end of the answer, whoever is slow
 
 
 def connections() -> aiohttp.ClientSession:
@@ -106,7 +106,7 @@ class Upstream:
         self._url = url
         self._http = http
         self._patience = patience or Patience()
-        self._timeout = aiohttp.ClientTimeout(total=self._patience.whole, connect=self._patience.connect)
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=self._patience.connect)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False

@@ -15,6 +15,7 @@ from gateway.proxy import Patience, Upstream, connections
 from services.chassis.serving import bind
 from tests.unit.gateway.wire import (
     PATIENCE,
+    Connection,
     ask,
     chunked_post,
     connected,
@@ -25,7 +26,7 @@ from tests.unit.gateway.wire import (
 )
 
 LIMITS = BodyLimits(most_bytes=50_000_000, idle_seconds=10, whole_seconds=10)
-IMPATIENT = Patience(connect=0.3, answer=0.2, whole=5)
+IMPATIENT = Patience(connect=0.3, answer=0.2)
 
 
 @asynccontextmanager
@@ -295,15 +296,47 @@ async def test_an_answer_that_breaks_off_breaks_off_for_the_client_too(answer: b
     assert (reply.status, reply.complete) == (200, False)
 
 
-async def test_an_answer_that_stalls_breaks_off_for_the_client():
+class Later:
+    """The loop's clock, which can be put forward."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        loop = asyncio.get_running_loop()
+        self.seconds, time = 0.0, loop.time
+        monkeypatch.setattr(loop, "time", lambda: time() + self.seconds)
+
+
+async def test_an_answer_that_stalls_breaks_off_for_the_client(monkeypatch: pytest.MonkeyPatch):
+    later = Later(monkeypatch)
+
     async def stalling(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
-        await asyncio.sleep(PATIENCE)
+        await reader.read()
 
-    # Patient enough for a busy machine to pass on the half that there is.
-    async with raw_server(stalling) as port, proxied(port, Patience(answer=2.0)) as front:
-        reply = await ask(front, get("/"))
-    assert (reply.status, reply.complete) == (200, False)
+    async with raw_server(stalling) as port, proxied(port) as front, connected(front) as connection:
+        await connection.send(get("/"))
+        assert (await connection.head()).status == 200
+        assert await connection.reader.readexactly(4) == b"half"
+        later.seconds += Patience().answer
+        assert await connection.closed()
+
+
+async def test_an_answer_may_take_as_long_as_its_bytes_flow(monkeypatch: pytest.MonkeyPatch):
+    more, later = asyncio.Event(), Later(monkeypatch)
+
+    async def dribbling(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+        for _ in range(100):
+            await more.wait()
+            more.clear()
+            writer.write(b"x")
+
+    async with raw_server(dribbling) as port, proxied(port) as front, connected(front) as connection:
+        await connection.send(get("/"))
+        await connection.head()
+        for _ in range(100):  # half an hour in all
+            later.seconds += 0.6 * Patience().answer
+            more.set()
+            assert await connection.reader.readexactly(1) == b"x"
 
 
 class Restarting:
@@ -352,27 +385,52 @@ async def test_an_answer_is_relayed_while_it_is_still_being_written():
         assert await connection.reader.readexactly(5) == b"other"
 
 
-async def test_a_client_that_does_not_read_holds_the_service_back():
+class Endless:
+    """A service whose answer goes on until it is told to end."""
+
+    goes_on = True
     written = 0
 
-    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal written
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
-        while True:
+        while self.goes_on:
             writer.write(chunk)
             await writer.drain()
-            written += 0x10000
+            self.written += 0x10000
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
 
-    async with raw_server(endless) as port, proxied(port) as front, connected(front) as connection:
+    async def is_held_back_by(self, connection: Connection) -> None:
+        """Let the client read no more, until it all stands still."""
+        connection.reader._transport.pause_reading()
+        before = -1
+        while before < self.written:
+            before = self.written
+            await asyncio.sleep(0.1)
+
+
+async def test_a_client_that_does_not_read_holds_the_service_back():
+    service = Endless()
+    async with raw_server(service) as port, proxied(port) as front, connected(front) as connection:
         await connection.send(get("/"))
         await connection.head()
-        connection.writer.transport.pause_reading()
-        before = -1
-        while before < written:  # until it stands still
-            before = written
-            await asyncio.sleep(0.2)
-        assert written < 32_000_000  # the kernel's buffers on both hops, and ours
+        await service.is_held_back_by(connection)
+        assert service.written < 32_000_000  # the kernel's buffers on both hops, and ours
+
+
+async def test_the_time_that_a_client_takes_to_read_is_not_charged_to_the_service(monkeypatch: pytest.MonkeyPatch):
+    service, later = Endless(), Later(monkeypatch)
+    async with raw_server(service) as port, proxied(port) as front, connected(front) as connection:
+        await connection.send(get("/"))
+        await connection.head()
+        await service.is_held_back_by(connection)
+        later.seconds += 2 * Patience().answer
+        await asyncio.sleep(0.05)  # for whoever has waited long enough now
+        service.goes_on = False
+        connection.reader._transport.resume_reading()
+        while size := int(await connection.reader.readuntil(b"\r\n"), 16):
+            await connection.reader.readexactly(size + 2)
 
 
 async def test_an_answer_is_not_fetched_further_for_a_client_that_left():
