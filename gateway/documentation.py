@@ -9,7 +9,10 @@ from typing import Any
 
 import contracts
 from contracts.public import Problem
+from gateway.proxy import FAILURES
 from gateway.routes import PUBLIC_ROUTES, PublicRoute
+from services.chassis.identity import EXPIRED
+from services.chassis.problems import problem_document
 
 COMMITTED = Path(contracts.__file__).parent / "openapi.yaml"
 
@@ -43,6 +46,25 @@ _ANY = _OWN | {
 _WITH_BODY = {"413": ("The body is too large", ())}
 _WITH_TOKEN = {"401": ("No good token", ("WWW-Authenticate",))}
 _WITH_ID = {"404": ("There is no such thing", ())}
+# What each says, for example; 404 says what there is not.
+_DETAILS = {
+    "400": "Send one Authorization header.",
+    "401": f"Invalid token: {EXPIRED}",
+    "403": "You are signed in as somebody else. Please sign in with the account that this belongs to.",
+    "405": "Method Not Allowed",
+    "408": "The upload was too slow. Please try again with a better connection.",
+    "409": "This Idempotency-Key came with another submission before. Please send a new key with a new submission.",
+    "410": "This account was deleted. Nothing of these photos was kept.",
+    "413": "The request is too large: at most 64 KiB are accepted.",
+    "415": "Send the task and its photos as multipart/form-data.",
+    "422": "The inside temperature must be a number in °F, such as 71.5. Please correct it.",
+    "429": "You have sent too many requests. Please try again in 20 seconds.",
+    "431": "The head of the request is too large.",
+    "500": "Something went wrong on our side. Please try again later.",
+    **{str(status): detail for status, detail in FAILURES.items()},
+}
+_CORRELATION_ID = "2b064170488e9c990a520f6a8d87de60"
+_FAULTS = [{"type": "missing", "loc": ["body", "userID"], "msg": "Field required"}]
 _HEADERS = {
     "Allow": {"description": "the method that it knows", "schema": {"type": "string"}},
     "Retry-After": {"description": "seconds to wait before trying again", "schema": {"type": "integer"}},
@@ -125,11 +147,14 @@ def _with_problems(operation: dict[str, Any], added: dict[str, tuple[str, tuple[
             response.setdefault("headers", {}).update({name: deepcopy(_HEADERS[name]) for name in headers})
     for status, response in responses.items():
         if status.startswith(("4", "5")):
-            examples: dict[str, Any] = {}
-            for media in response.get("content", {}).values():
-                examples |= {key: media[key] for key in ("example", "examples") if key in media}
-            problem = {"schema": {"$ref": _SCHEMA_REF + "Problem"}, **examples}
-            response["content"] = {"application/problem+json": problem}
+            of_form = "HTTPValidationError" in _references(response)
+            detail = _FAULTS if of_form else _DETAILS.get(status, response["description"])
+            response["content"] = {
+                "application/problem+json": {
+                    "schema": {"$ref": _SCHEMA_REF + "Problem"},
+                    "example": problem_document(int(status), detail, _CORRELATION_ID).model_dump(mode="json"),
+                }
+            }
     operation["responses"] = dict(sorted(responses.items()))
     return operation
 

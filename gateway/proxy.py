@@ -139,7 +139,7 @@ class Upstream:
         if not begun:
             # An answer that has begun is left unfinished instead: the server then cuts the client's connection.
             headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
-            await problem_response(status, _FAILURES[status], headers)(scope, receive, send)
+            await problem_response(status, FAILURES[status], headers)(scope, receive, send)
 
     def _address(self, scope: Scope) -> URL:
         address = self._url + scope["raw_path"].decode("ascii")
@@ -188,7 +188,7 @@ async def _left(receive: Receive) -> None:
         pass
 
 
-_FAILURES = {
+FAILURES = {
     502: "The service gave no proper answer. Please try again in a few seconds.",
     503: "The service is briefly unavailable. Please try again in a few seconds.",
     504: "The service took too long to answer. Please try again in a few seconds.",

@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 RETRY_AFTER_SECONDS = 5
 
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}  # RFC 9110's; Python before 3.13 has older ones
+
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's word
     """An answer that is an error: a status, and a sentence that tells a person what to do."""
@@ -39,13 +41,17 @@ def unavailable(detail: str) -> Problem:
     return Problem(503, detail, {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
+def problem_document(status: int, detail: str | list[dict[str, Any]], correlation_id: str | None) -> ProblemDocument:
+    """What describes a problem."""
+    title = _TITLES.get(status) or HTTPStatus(status).phrase
+    return ProblemDocument(detail=detail, title=title, status=status, correlationId=correlation_id)
+
+
 def problem_response(
     status: int, detail: str | list[dict[str, Any]], headers: Mapping[str, str] | None = None
 ) -> Response:
     """The answer that describes a problem."""
-    document = ProblemDocument(
-        detail=detail, title=HTTPStatus(status).phrase, status=status, correlationId=correlation_id()
-    )
+    document = problem_document(status, detail, correlation_id())
     return JSONResponse(
         document.model_dump(mode="json"), status, dict(headers or {}), media_type="application/problem+json"
     )

@@ -69,12 +69,17 @@ _SUBMISSION_FORM = {
                             "type": "string",
                             "format": "binary",
                             "description": "a photo (JPEG, PNG, WebP or HEIC), named `obs<N>_rgb.<ext>` or "
-                            "`obs<N>_thermal.<ext>`; "
-                            "further ones are `media1`, `media2`, …, or repeat the name `media`",
+                            "`obs<N>_thermal.<ext>`; N pairs the two photos of one observation",
+                        },
+                        "media1": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "the other photo of the pair; further ones are `media2`, `media3`, …, "
+                            "or repeat the name `media`",
                         },
                     },
                 },
-                "encoding": {"media0": {"contentType": "application/octet-stream"}},
+                "encoding": {name: {"contentType": "application/octet-stream"} for name in ("media0", "media1")},
             }
         },
     }

@@ -46,6 +46,7 @@ def _spoken(body: dict[str, Any], number: int) -> dict[str, Any]:
         # The text that was made up goes into one of the task's own fields; now and then the task exists already.
         task_id = _REAL["task_id"] if number % 16 == 0 else str(uuid.UUID(int=number))
         body["task_json"] = json.dumps({"id": task_id, _TEXTS[number // 2 % len(_TEXTS)]: str(body["task_json"])})
-        if isinstance(body.get("media0"), bytes) and number % 4 == 0:
-            body["media0"] = _JPEG + body["media0"]
+        for name in ("media0", "media1"):
+            if isinstance(body.get(name), bytes) and number % 4 == 0:
+                body[name] = _JPEG + body[name]
     return body

@@ -17,6 +17,7 @@ from gateway.documentation import merged_openapi
 from gateway.routes import PUBLIC_ROUTES
 from gateway.settings import GatewaySettings
 from services.chassis.metrics import Metrics
+from services.chassis.problems import problem_response
 
 
 class Inner(BaseModel):
@@ -100,6 +101,34 @@ def test_every_error_is_a_problem_document(merged: dict[str, Any]):
                 if status >= "400":
                     assert list(response["content"]) == ["application/problem+json"], (path, status)
     assert merged["paths"]["/login"]["post"]["responses"]["401"]["description"] == "wrong token"
+
+
+def test_every_error_is_shown_as_it_is_answered(merged: dict[str, Any]):
+    for path, item in merged["paths"].items():
+        for operation in item.values():
+            for status, response in operation["responses"].items():
+                if status >= "400":
+                    example = response["content"]["application/problem+json"]["example"]
+                    answered = json.loads(problem_response(int(status), example["detail"]).body)
+                    assert ProblemDocument.model_validate(example)
+                    assert example == {**answered, "correlationId": example["correlationId"]}, (path, status)
+
+
+def test_each_error_has_an_example_of_its_own(merged: dict[str, Any]):
+    responses = merged["paths"]["/auth/login"]["post"]["responses"]
+    said = {status: _example(response)["detail"] for status, response in responses.items() if status >= "400"}
+    assert said["503"] == "The service is briefly unavailable. Please try again in a few seconds."
+    assert len(said) == len({str(detail) for detail in said.values()})
+
+
+def test_where_a_request_of_the_wrong_form_is_answered_with_its_faults_the_example_lists_some(merged: dict[str, Any]):
+    faults = _example(merged["paths"]["/auth/login"]["post"]["responses"]["422"])["detail"]
+    assert [sorted(fault) for fault in faults] == [["loc", "msg", "type"]]
+
+
+def _example(response: dict[str, Any]) -> dict[str, Any]:
+    example: dict[str, Any] = response["content"]["application/problem+json"]["example"]
+    return example
 
 
 def test_what_the_gateway_answers_itself_is_documented_where_it_can(merged: dict[str, Any]):

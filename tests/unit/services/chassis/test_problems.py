@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from structlog.testing import capture_logs
 
 from services.chassis.correlation import correlated
-from services.chassis.problems import Problem, install_problems, unavailable
+from services.chassis.problems import Problem, install_problems, problem_document, unavailable
 
 SECRET = "a-secret-token"
 
@@ -73,6 +73,11 @@ async def test_a_problem_has_the_members_of_the_standard_beside_the_detail() -> 
         "status": 409,
         "correlationId": trace_id,
     }
+
+
+@pytest.mark.parametrize(("status", "title"), [(413, "Content Too Large"), (422, "Unprocessable Content")])
+def test_titles_are_the_same_on_every_python(status: int, title: str) -> None:
+    assert problem_document(status, "", None).title == title
 
 
 @pytest.mark.parametrize("path", ["/away", "/unavailable"])
