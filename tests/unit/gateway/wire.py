@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
 from services.chassis.protocol import BoundedProtocol
-from services.chassis.serving import bind
+from services.chassis.serving import KEEP_ALIVE_SECONDS, bind
 
 PATIENCE = 10.0  # a test that waits longer has failed
 
@@ -28,6 +28,7 @@ async def served(app: ASGIApp) -> AsyncIterator[int]:
         server_header=False,
         proxy_headers=False,
         ws="none",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,  # uvicorn's own would close what our bounds leave open
     )
     config.load()
     state = ServerState()

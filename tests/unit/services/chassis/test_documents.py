@@ -21,6 +21,8 @@ from services.chassis.documents import (
 )
 from tests.loopback import served
 
+PATIENCE = 5.0  # a test that waits longer has failed
+
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -209,9 +211,33 @@ async def test_readers_that_wait_for_a_hanging_server_do_not_wait_one_after_the_
 
     issuer.answer = hang
     monkeypatch.setattr(documents, "FETCH_SECONDS", 0.1)
-    results = await asyncio.gather(*(document.get() for _ in range(20)), return_exceptions=True)
+    async with asyncio.timeout(PATIENCE):
+        results = await asyncio.gather(*(document.get() for _ in range(20)), return_exceptions=True)
     assert all(isinstance(result, DocumentUnavailableError) for result in results)
     assert issuer.fetches == 1
+
+
+async def test_while_a_silent_server_holds_up_one_reader_the_others_have_the_old_copy(
+    issuer: Issuer, clock: Clock, document: CachedDocument
+) -> None:
+    asked, answers = asyncio.Event(), asyncio.Event()
+
+    async def silent(request: web.Request) -> web.StreamResponse:
+        asked.set()
+        await answers.wait()
+        return await issuer.keys("2")(request)
+
+    await document.get()
+    issuer.answer = silent
+    clock.time += 100
+    async with asyncio.timeout(PATIENCE):
+        held_up = asyncio.ensure_future(read(document))
+        await asked.wait()
+        assert [await read(document) for _ in range(3)] == ["1"] * 3
+        assert not held_up.done()
+        answers.set()
+        assert await held_up == "2"
+    assert await read(document) == "2"
 
 
 async def test_a_refetch_looks_at_the_server_but_not_too_often(

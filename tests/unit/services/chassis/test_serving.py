@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from services.chassis import serving
 from services.chassis.serving import UNREAD_SECONDS, bind, listening
 from services.chassis.startup import StartupError
 
@@ -51,6 +52,23 @@ async def test_of_two_processes_that_start_on_one_port_the_slower_is_told():
             with pytest.raises(StartupError, match="is taken"):
                 async with listening(nothing, slower):
                     pass
+
+
+async def test_a_request_that_never_ends_does_not_hold_up_a_stop(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(serving, "GRACE_SECONDS", 0.05)
+    asked = asyncio.Event()
+
+    async def hanging(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(5):
+        with bind("127.0.0.1", 0) as sock:
+            async with listening(hanging, sock):
+                _, writer = await asyncio.open_connection(*sock.getsockname())
+                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                await asked.wait()
+    writer.close()
 
 
 async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
