@@ -55,19 +55,29 @@ async def test_the_apps_retry_of_the_same_photos_gets_the_same_job_unless_that_f
     assert {e.job_id for e in legacy.broker.events(TaskSubmitted) if e.task_id == task_id} <= {first, second}
 
 
-async def test_too_many_unfinished_jobs_are_refused_and_leave_no_photos(tmp_path: Path) -> None:
-    for mode in ("required", "legacy"):
-        (tmp_path / mode).mkdir()
-        async with tasks_service(tmp_path / mode, auth_mode=mode, max_unfinished_jobs=2) as service:
-            how = {"headers": service.bearer()} if mode == "required" else {}
-            jobs = [await service.new_job(f"task-{number}", **how) for number in range(2)]
-            before = files(service)
-            answer = await service.submit("one-more", pair(), **how)
-            assert "2 of your submissions" in is_problem(answer, 429)
-            assert int(answer.headers["Retry-After"]) > 0
-            assert files(service) == before
-            await service.hear(AnalysisFailed(job_id=jobs[0], reason="No photo could be read."))
-            await service.new_job("one-more", pair(), **how)
+@pytest.mark.parametrize("mode", ["required", "legacy"])
+async def test_too_many_unfinished_jobs_are_refused_and_leave_no_photos(tmp_path: Path, mode: str) -> None:
+    async with tasks_service(tmp_path, auth_mode=mode, max_unfinished_jobs=2) as service:
+        how = {"headers": service.bearer()} if mode == "required" else {}
+        jobs = [await service.new_job(f"task-{number}", **how) for number in range(2)]
+        before = files(service)
+        answer = await service.submit("one-more", pair(), **how)
+        assert "2 of your submissions" in is_problem(answer, 429)
+        assert int(answer.headers["Retry-After"]) > 0
+        assert files(service) == before
+        await service.hear(AnalysisFailed(job_id=jobs[0], reason="No photo could be read."))
+        await service.new_job("one-more", pair(), **how)
+
+
+async def test_at_the_bound_an_ended_task_cannot_be_submitted_anew_but_an_unfinished_one_can(tmp_path: Path) -> None:
+    async with tasks_service(tmp_path, auth_mode="legacy", max_unfinished_jobs=1) as service:
+        ended = await service.new_job("ended", pair())
+        await service.hear(AnalysisFailed(job_id=ended, reason="No photo could be read."))
+        unfinished = await service.new_job("unfinished", pair())
+        before = files(service)
+        assert "1 of your submissions" in is_problem(await service.submit("ended", pair(1)), 429)
+        assert files(service) == before
+        assert await service.new_job("unfinished", pair(1)) != unfinished
 
 
 async def test_at_the_bound_a_retry_is_told_by_its_key_alone(tmp_path: Path) -> None:
