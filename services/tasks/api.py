@@ -156,11 +156,7 @@ async def detect_leak(request: Request) -> SubmissionAnswer:
             raise Problem(403, FOREIGN)
         # The commit may succeed although we do not hear of it: from here on only the sweeper may remove photos.
         form.keep()
-        try:
-            answered = await state.store.submit(job_id, submission, form.photos, key, begun, proved_at)
-        except Problem:
-            form.release()
-            raise
+        answered = await state.store.submit(job_id, submission, form.photos, key, begun, proved_at)
         if answered != job_id:
             form.release()
     return SubmissionAnswer(jobId=answered)

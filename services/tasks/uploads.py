@@ -76,7 +76,7 @@ async def received(request: Request, store: PhotoStore, job_id: str, limits: Lim
     """Read the whole body of ``request`` as a form.
 
     Raises :class:`Problem` 400 (broken), 413 (too large), 415 (no form), 422 (no photo, not a photo), and what the
-    store raises. On leaving without :meth:`Form.keep`, every photo of it is removed.
+    store raises. On leaving without :meth:`Form.keep`, or with a :class:`Problem`, every photo of it is removed.
     """
     form = Form()
     reader = _Reader(store, job_id, limits, form)
@@ -85,7 +85,7 @@ async def received(request: Request, store: PhotoStore, job_id: str, limits: Lim
         await reader.publish()
         yield form
     except Problem:
-        form.kept = False  # refused for certain, and rolled back: nothing refers to the photos
+        form.release()  # refused for certain, and rolled back
         raise
     finally:
         if not form.kept:
