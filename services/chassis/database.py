@@ -246,6 +246,7 @@ class Database:
             cursor = connection.cursor()
             cursor.execute("PRAGMA journal_mode = WAL")
             cursor.execute("PRAGMA synchronous = FULL")
+            cursor.execute("PRAGMA secure_delete = ON")  # what was erased must not stay in the file's free places
             cursor.close()
 
         # Reads take no transaction; a write takes the lock at its start, so that it never has to upgrade one.

@@ -38,6 +38,7 @@ _SCHEMA = """
 PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
+PRAGMA secure_delete = ON;
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS message (
     id INTEGER PRIMARY KEY,

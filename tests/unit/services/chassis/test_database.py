@@ -1,8 +1,11 @@
 """Which URLs are accepted, and what a file must be to hold a database."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
 
 from services.chassis.database import DEFAULT_DATABASE, TRANSIENT, Database, database_url
 from services.chassis.startup import StartupError
@@ -98,3 +101,24 @@ async def test_a_connection_that_is_reset_as_soon_as_it_is_made_is_a_fault_that_
                     pass
     finally:
         await database.close()
+
+
+async def test_what_is_deleted_is_gone_from_the_file(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/data.sqlite3")
+
+    # Some SQLites delete securely by themselves.
+    @event.listens_for(database.engine.sync_engine, "connect", insert=True)
+    def leave_what_is_deleted(connection: Any, record: Any) -> None:
+        connection.execute("PRAGMA secure_delete = OFF")
+
+    for statement in (
+        "CREATE TABLE homes (zip TEXT)",
+        "INSERT INTO homes VALUES ('told to nobody'), ('stays')",
+        "DELETE FROM homes WHERE zip <> 'stays'",
+    ):
+        async with database.write() as connection:
+            await connection.execute(sa.text(statement))
+    await database.close()
+    kept = (tmp_path / "data.sqlite3").read_bytes()
+    assert b"stays" in kept
+    assert b"told to nobody" not in kept

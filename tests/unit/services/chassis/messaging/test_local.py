@@ -17,7 +17,7 @@ from services.chassis.messaging.broker import PublishError
 from services.chassis.messaging.local import LocalBroker
 from services.chassis.metrics import Metrics
 from services.chassis.startup import StartupError
-from tests.waiting import until
+from tests.waiting import LONGEST_SECONDS, until
 
 WORK = Subscription("test.work", (AnalysisStarted,), retry_delays=())
 
@@ -30,6 +30,10 @@ def event(name: str) -> Envelope:
     return Envelope.wrap(AnalysisStarted(job_id=name), traceparent=None)
 
 
+def content(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.iterdir())
+
+
 async def test_a_second_owner_of_the_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     connect = aiosqlite.connect
     monkeypatch.setattr(local.aiosqlite, "connect", lambda path, **kw: connect(path, timeout=0.05, **kw))
@@ -40,6 +44,23 @@ async def test_a_second_owner_of_the_file_is_refused(tmp_path: Path, monkeypatch
     await first.close()
     await second.start()
     await second.close()
+
+
+async def test_what_has_been_handled_is_gone_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "_SCHEMA", "PRAGMA secure_delete = OFF;" + local._SCHEMA)  # some have it built in
+    mine, handled = broker(tmp_path), asyncio.Event()
+
+    async def handle(data: AnalysisStarted) -> None:
+        handled.set()
+
+    await mine.start()
+    await mine.publish(event("told to nobody"))
+    assert b"told to nobody" in content(tmp_path)
+    await mine.subscribe(WORK, {AnalysisStarted: handle}, concurrency=1)
+    async with asyncio.timeout(LONGEST_SECONDS):
+        await handled.wait()
+    await mine.close()
+    assert b"told to nobody" not in content(tmp_path)
 
 
 async def test_a_file_that_holds_something_else_ends_the_start(tmp_path: Path) -> None:
