@@ -56,11 +56,6 @@ class RateLimit:
         self._most_keys = most_keys
         self._free_at: OrderedDict[str, int] = OrderedDict()  # by when a key was last heard of
 
-    @property
-    def keys(self) -> int:
-        """How many keys are remembered."""
-        return len(self._free_at)
-
     def wait(self, key: str) -> int:
         """Count a request of ``key``: 0 when it is let through, otherwise the whole seconds until one will be."""
         now = self._clock()

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -159,7 +160,7 @@ def run(main: Callable[[Stop], Awaitable[None]]) -> None:
             await task
 
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(supervised())
     except StartupError as error:
         sys.stderr.write(f"{error}\n")
@@ -180,14 +181,6 @@ def _keep_buffers() -> None:
         mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
         mallopt(_M_MMAP_THRESHOLD, LARGEST_KEPT_BYTES)
         mallopt(_M_ARENA_MAX, 1)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if sys.platform == "win32":
-        return None
-    import uvloop
-
-    return uvloop.new_event_loop
 
 
 async def serve(app: FastAPI, sock: socket.socket, stop: Stop) -> None:
