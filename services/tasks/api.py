@@ -25,6 +25,7 @@ from contracts.public import Problem as ProblemDocument
 from contracts.reports import report_image_name
 from services.chassis.identity import normalised
 from services.chassis.problems import Problem
+from services.tasks.export import ARCHIVE, Export
 from services.tasks.idempotency import read_key
 from services.tasks.jobs import JobState
 from services.tasks.photos.store import PhotoNotFoundError
@@ -263,6 +264,37 @@ async def read_photo(request: Request, task_id: str, photo_id: str) -> Response:
             "Content-Disposition": "attachment",
             "Content-Security-Policy": "default-src 'none'; sandbox",
             "Cache-Control": "private, max-age=3600",
+        },
+    )
+
+
+@router.get(
+    "/v1/account/export",
+    tags=["accounts"],
+    summary="Take everything along",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "A ZIP archive: profile.json, tasks.json, and a folder of photos for each task",
+            "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        401: _NO_TOKEN,
+        503: _AWAY,
+    },
+)
+async def export_account(request: Request) -> StreamingResponse:
+    """Everything that is kept of the caller: profile, tasks with their reports, photos. A token is always needed."""
+    identity = await request.state.access.person(request)
+    export: Export = request.state.export
+    user_ids = sorted(identity.user_ids)
+    profiles = await export.profiles(user_ids)
+    return StreamingResponse(
+        export.archive(user_ids, profiles),
+        media_type="application/zip",
+        headers={
+            "Content-Disposition": f'attachment; filename="{ARCHIVE}"',
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "no-store",
         },
     )
 

@@ -29,7 +29,6 @@ from services.tasks.api import router
 from services.tasks.erasure import Erasures
 from services.tasks.events import account_handlers, profile_handlers, result_handlers
 from services.tasks.export import Export
-from services.tasks.export import router as export_router
 from services.tasks.internal_api import router as internal_router
 from services.tasks.models import outbox, sign_outs
 from services.tasks.photos.store import PhotoStore, PhotoStoreError
@@ -106,7 +105,7 @@ def create_app(
                 shown_photos=shown,
                 access=Access(Bearers(AccessTokens(jwks), google), settings.auth_mode, signed_out.refuse),
                 sign_outs=signed_out,
-                export=Export(database, shown, http, settings.auth_url, service_token),
+                export=Export(store, shown, http, settings.auth_url, service_token),
                 limits=Limits(settings.max_photo_bytes, settings.max_photos),
                 service_token=service_token,
                 metrics=metrics,
@@ -122,7 +121,6 @@ def create_app(
         telemetry=NO_TELEMETRY,
     )
     app.include_router(router)
-    app.include_router(export_router)
     app.include_router(internal_router)
     app.include_router(health_router(dispensable={"broker"}))  # events wait in the outbox meanwhile
     install_problems(app, transient=(*TRANSIENT, PhotoStoreError, OSError, asyncio.TimeoutError))

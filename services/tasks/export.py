@@ -14,21 +14,15 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 import aiohttp
-import sqlalchemy as sa
-from fastapi import APIRouter, Request
-from starlette.responses import StreamingResponse
 
 from contracts.internal import PROFILE_PATH
-from contracts.public import Problem as ProblemDocument
 from services.chassis.correlation import traceparent
-from services.chassis.database import Database
 from services.chassis.problems import unavailable
-from services.tasks.models import jobs, leakage_tasks, photos, suggestions
 from services.tasks.photos.store import PhotoNotFoundError
 from services.tasks.privacy.photos import ShownPhotos
 from services.tasks.privacy.pieces import UnreadableError
+from services.tasks.store import TaskStore
 
-PAGE = 20  # tasks
 PROFILE_TIMEOUT = aiohttp.ClientTimeout(total=5)
 ARCHIVE = "home-energy-audit.zip"
 
@@ -46,47 +40,14 @@ _EXTENSIONS = {
     "image/bmp": ".bmp",
 }
 
-router = APIRouter()
-
-
-@router.get(
-    "/v1/account/export",
-    tags=["accounts"],
-    summary="Take everything along",
-    response_class=StreamingResponse,
-    responses={
-        200: {
-            "description": "A ZIP archive: profile.json, tasks.json, and a folder of photos for each task",
-            "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
-        },
-        401: {"model": ProblemDocument, "description": "No good token"},
-        503: {"model": ProblemDocument, "description": "Briefly unavailable; try again after `Retry-After` seconds"},
-    },
-)
-async def export_account(request: Request) -> StreamingResponse:
-    """Everything that is kept of the caller: profile, tasks with their reports, photos. A token is always needed."""
-    identity = await request.state.access.person(request)
-    export: Export = request.state.export
-    user_ids = sorted(identity.user_ids)
-    profiles = await export.profiles(user_ids)
-    return StreamingResponse(
-        export.archive(user_ids, profiles),
-        media_type="application/zip",
-        headers={
-            "Content-Disposition": f'attachment; filename="{ARCHIVE}"',
-            "X-Content-Type-Options": "nosniff",
-            "Cache-Control": "no-store",
-        },
-    )
-
 
 class Export:
     """Collects what is kept of a person; user ids are given normalised."""
 
     def __init__(
-        self, database: Database, shown: ShownPhotos, http: aiohttp.ClientSession, auth_url: str, service_token: str
+        self, store: TaskStore, shown: ShownPhotos, http: aiohttp.ClientSession, auth_url: str, service_token: str
     ) -> None:
-        self._database = database
+        self._store = store
         self._photos = shown
         self._http = http
         self._auth_url = auth_url
@@ -141,41 +102,12 @@ class Export:
                 file.write(chunk)
                 yield out.taken()
 
-    async def _tasks(self, user_ids: Sequence[str]) -> AsyncIterator[tuple[int, dict[str, Any]]]:
+    async def _tasks(self, user_ids: Sequence[str]) -> AsyncIterator[tuple[int, Mapping[str, Any]]]:
         """Each task of the person with what belongs to it, numbered from 1."""
-        last, number = "", 0
-        page = sa.select(leakage_tasks).where(leakage_tasks.c.userID.in_(user_ids)).order_by(leakage_tasks.c.taskID)
-        while True:
-            async with self._database.read() as connection:
-                tasks = (await connection.execute(page.where(leakage_tasks.c.taskID > last).limit(PAGE))).all()
-                ids = [task.taskID for task in tasks]
-                parts: dict[str, dict[str, list[dict[str, Any]]]] = {}
-                for name, query in _parts(ids).items():
-                    for row in await connection.execute(query):
-                        parts.setdefault(row.taskID, {}).setdefault(name, []).append(row._asdict())
-            for task in tasks:
-                number += 1
-                yield (
-                    number,
-                    {**task._asdict(), "jobs": [], "photos": [], "suggestions": [], **parts.get(task.taskID, {})},
-                )
-            if len(tasks) < PAGE:
-                return
-            last = ids[-1]
-
-
-def _parts(task_ids: Sequence[str]) -> dict[str, sa.Select[Any]]:
-    """What belongs to tasks, by the name that it has in the export."""
-    # A thumbnail is the report's image once more, only smaller.
-    kept = (photos.c.taskID.in_(task_ids), photos.c.droppedAt.is_(None), photos.c.kind != "thumbnail")
-    made = photos.c.kind == "report"  # by us: after what was submitted
-    return {
-        "jobs": sa.select(jobs).where(jobs.c.taskID.in_(task_ids)).order_by(jobs.c.submittedAt, jobs.c.jobID),
-        "photos": sa.select(photos).where(*kept).order_by(made, photos.c.position, photos.c.photoID),
-        "suggestions": sa.select(suggestions)
-        .where(suggestions.c.taskID.in_(task_ids))
-        .order_by(suggestions.c.suggestionID),
-    }
+        number = 0
+        async for task in self._store.everything_of(user_ids):
+            number += 1
+            yield number, task
 
 
 class _Out(io.RawIOBase):

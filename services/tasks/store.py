@@ -6,7 +6,7 @@ still choose a victim (gap locks of two first submissions), and a victim is trie
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -66,6 +66,7 @@ _LOST_RACE = (1205, 1213)  # MySQL: lock wait timeout, deadlock
 ATTEMPTS = 5
 RACE_SECONDS = 5.0  # after them nobody is kept waiting for another attempt
 TEXT_LENGTH = 255
+EXPORTED_AT_ONCE = 20  # tasks
 _SUGGESTION_TEXTS = ("title", "subtitle", "difficulty", "costRange", "estimatedReduction", "lifetime")
 
 
@@ -617,6 +618,24 @@ class TaskStore:
                     break
             return await self._with_photos(connection, rows)
 
+    async def everything_of(self, user_ids: Sequence[str]) -> AsyncIterator[Row]:
+        """Each task of a person with its jobs, photos and suggestions; in memory are EXPORTED_AT_ONCE of them."""
+        last = ""
+        mine = sa.select(leakage_tasks).where(leakage_tasks.c.userID.in_(user_ids)).order_by(leakage_tasks.c.taskID)
+        while True:
+            async with self._database.read() as connection:
+                page = mine.where(leakage_tasks.c.taskID > last).limit(EXPORTED_AT_ONCE)
+                tasks = (await connection.execute(page)).all()
+                parts: dict[str, dict[str, list[Row]]] = {}
+                for name, query in _parts([task.taskID for task in tasks]).items():
+                    for row in await connection.execute(query):
+                        parts.setdefault(row.taskID, {}).setdefault(name, []).append(row._asdict())
+            for task in tasks:
+                yield {**task._asdict(), "jobs": [], "photos": [], "suggestions": [], **parts.get(task.taskID, {})}
+            if len(tasks) < EXPORTED_AT_ONCE:
+                return
+            last = tasks[-1].taskID
+
     async def _with_photos(self, connection: AsyncConnection, tasks: list[dict[str, Any]]) -> list[Row]:
         query = (
             sa.select(photos)
@@ -669,3 +688,17 @@ _NO_REPORT: dict[str, None] = dict.fromkeys(
 _TASK_WITH_REPORT = sa.select(leakage_tasks, jobs.c.report, jobs.c.state.label("jobState")).select_from(
     leakage_tasks.outerjoin(jobs, jobs.c.jobID == leakage_tasks.c.jobID)
 )
+
+
+def _parts(task_ids: Sequence[str]) -> dict[str, sa.Select[Any]]:
+    """What belongs to tasks, by its name."""
+    # A thumbnail is the report's image once more, only smaller.
+    kept = (photos.c.taskID.in_(task_ids), photos.c.droppedAt.is_(None), photos.c.kind != "thumbnail")
+    made = photos.c.kind == "report"  # by us: after what was submitted
+    return {
+        "jobs": sa.select(jobs).where(jobs.c.taskID.in_(task_ids)).order_by(jobs.c.submittedAt, jobs.c.jobID),
+        "photos": sa.select(photos).where(*kept).order_by(made, photos.c.position, photos.c.photoID),
+        "suggestions": sa.select(suggestions)
+        .where(suggestions.c.taskID.in_(task_ids))
+        .order_by(suggestions.c.suggestionID),
+    }

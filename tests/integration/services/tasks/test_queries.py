@@ -300,7 +300,7 @@ async def test_every_query_of_tasks_finds_its_rows_by_an_index(
     erasing = Erasures(tasks, waiting, SECRET)
     store = TaskStore(tasks, waiting, erasing)
     await _submissions(store)
-    await _reading(store, tasks, tmp_path)
+    await _reading(store, tmp_path)
     await _signing_out(SignOuts(tasks, sign_outs, SECRET))
     await _ended(unwatched)
     await _sweeping(store, erasing, waiting, tmp_path)
@@ -359,7 +359,7 @@ async def _submissions(store: TaskStore) -> None:
     await store.remember_household(ProfileUpdated(user_id=ME, version=5, household=Household(zip_code="15213")))
 
 
-async def _reading(store: TaskStore, database: Database, folder: Path) -> None:
+async def _reading(store: TaskStore, folder: Path) -> None:
     """What people ask for."""
     await store.find_job("job 4")
     await store.follow_job("job 4", {"signed_out_people": [pseudonym(SECRET, ME), pseudonym(SECRET, "subject of me")]})
@@ -371,7 +371,7 @@ async def _reading(store: TaskStore, database: Database, folder: Path) -> None:
     await store.list_tasks(ME, (None, "zzz"), 21)
     shown = ShownPhotos(FilePhotos(folder / "none"), 1000)
     async with aiohttp.ClientSession() as http:
-        export = Export(database, shown, http, "http://127.0.0.1:1", SECRET)
+        export = Export(store, shown, http, "http://127.0.0.1:1", SECRET)
         assert len([piece async for piece in export.archive([ME, "subject of me"], [])]) > TASKS // PEOPLE
 
 

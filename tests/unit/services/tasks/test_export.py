@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from contracts.events import AnalysisCompleted
 from contracts.reports import Report, Severity, Suggestion
-from services.tasks import export as export_module
+from services.tasks import store
 from services.tasks.export import _named
 from services.tasks.models import leakage_tasks, photos
 from services.tasks.photos.files import FilePhotos
@@ -99,7 +99,7 @@ async def test_nothing_of_anybody_else_is_in_it(service: Service) -> None:
 
 
 async def test_more_tasks_than_a_page_are_all_there(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_module, "PAGE", 2)
+    monkeypatch.setattr(store, "EXPORTED_AT_ONCE", 2)
     many = "many@example.com"
     for number in range(5):
         await service.new_job(f"many-{number}", pair(number), uid=many, headers=service.bearer(many))
