@@ -26,13 +26,16 @@ GRACE_SECONDS = 3  # for requests under way at a stop; the broker's drain and th
 KEEP_ALIVE_SECONDS = 75  # longer than the gateway keeps an idle connection, so that it never meets a closed one
 BACKLOG = 2048
 UNREAD_SECONDS = 30  # a client that takes nothing of its answer for so long is cut off
+# The gateway holds a service back while its own client reads slowly, goes on in leaps of what the system keeps between
+# the two, and cuts off who takes nothing: a service that was less patient would cut off the slow ones too.
+HELD_BACK_SECONDS = 300
 KEPT_BYTES = 16 * 2**20  # of free memory, at most, before any goes back to the system
 LARGEST_KEPT_BYTES = 2**20  # what is larger goes back at once; sockets are read in pieces of 256 KB
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, unread_seconds: int = UNREAD_SECONDS) -> socket.socket:
     """An address to listen on, or a :class:`StartupError` that says why not. Port 0 picks a free one.
 
     Until :func:`listening`, connections are refused: whoever comes while we wait for a server of ours can go to
@@ -42,7 +45,7 @@ def bind(host: str, port: int) -> socket.socket:
     sock = socket.socket(family)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it. uvicorn itself would wait without end.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread_seconds * 1000)
     try:
         sock.bind((host, port))
     except OSError as error:

@@ -18,7 +18,7 @@ from services.chassis.messaging.rabbitmq import RabbitBroker
 from services.chassis.metrics import Metrics, served
 from services.chassis.migrations import migrate_alone
 from services.chassis.outbox import Outbox
-from services.chassis.serving import Stop, bind, run
+from services.chassis.serving import HELD_BACK_SECONDS, Stop, bind, run
 from services.chassis.serving import serve as serve_app
 from services.chassis.settings import load
 from services.tasks.app import MIGRATIONS, SERVICE, create_app
@@ -42,7 +42,8 @@ async def _serve(stop: Stop) -> None:
         lambda: RabbitBroker(settings.rabbitmq_url, metrics, SERVICE),
         lambda: GridFSPhotos(settings.mongo_url),
     )
-    with bind(settings.host, settings.port) as sock, served(metrics, settings.host, settings.metrics_port):
+    address = bind(settings.host, settings.port, unread_seconds=HELD_BACK_SECONDS)
+    with address as sock, served(metrics, settings.host, settings.metrics_port):
         await serve_app(app, sock, stop)
 
 
