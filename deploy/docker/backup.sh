@@ -10,7 +10,9 @@ umask 077
 to=${1:?"Say where to: make backup TO=<folder>"}
 to=${to%/}
 here=$(dirname "$0")
+. "$here/containers_only.sh"
 [ ! -e "$to" ] || { echo "$to exists already; nothing was written." >&2; exit 1; }
+(cd "$here/../.." && containers_only SQL_URL MONGO_URL)
 
 part=$to.part
 rm -rf "$part"

@@ -4,7 +4,9 @@
 set -euo pipefail
 from=$(realpath "${1:?"Say what from: make restore FROM=<folder>"}")
 cd "$(dirname "$0")/../.."
+. deploy/docker/containers_only.sh
 
+containers_only SQL_URL MONGO_URL RABBITMQ_URL
 (cd "$from" && sha256sum --check --quiet SHA256SUMS)
 
 query() { docker compose exec -T mysql sh -c 'MYSQL_PWD="$MYSQL_PASSWORD" exec mysql -N -u "$MYSQL_USER" "$@"' sh "$@"; }
