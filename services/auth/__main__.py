@@ -1,14 +1,22 @@
-"""``python -m services.auth``: serve, ``migrate``, or announce every profile again."""
+"""``python -m services.auth``: serve, ``migrate``, announce every profile again, or delete accounts."""
+
+import re
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TypeVar
 
 import typer
 
 from services.auth.app import MIGRATIONS, SERVICE, create_app
-from services.auth.models import outbox
+from services.auth.models import outbox, sign_outs
 from services.auth.settings import AuthSettings
-from services.auth.store import announce_profiles
+from services.auth.store import UserStore, announce_profiles, deleted_before
 from services.chassis.access import warn_of_legacy
 from services.chassis.command_line import Commands, command_line
 from services.chassis.database import Database
+from services.chassis.identity import Identity, normalised
 from services.chassis.logs import configure_logs
 from services.chassis.messaging.rabbitmq import RabbitBroker
 from services.chassis.metrics import Metrics, served
@@ -17,6 +25,12 @@ from services.chassis.outbox import Outbox
 from services.chassis.serving import Stop, bind, run
 from services.chassis.serving import serve as serve_app
 from services.chassis.settings import load
+from services.chassis.signouts import SignOuts
+
+T = TypeVar("T")
+
+# A line of what `python -m services.tasks deletions` prints: a pseudonym, and when the account was deleted.
+_DELETION = re.compile(r"^([0-9a-f]{64}) (\S+[+]00:00)$")
 
 
 async def _serve(stop: Stop) -> None:
@@ -37,24 +51,80 @@ async def _migrate() -> None:
 
 def _announce_profiles() -> None:
     """Tell the other services again of every profile: events may have been lost, as before a restore."""
-    announced: int | None = None
 
-    async def main(_: Stop) -> None:
-        nonlocal announced
-        database = Database(load(AuthSettings).sql_url)
+    async def main(database: Database, _: str) -> int:
+        return await announce_profiles(database, Outbox(outbox))
+
+    typer.echo(f"{_once(main)} profiles are announced again.")
+
+
+def _delete_account(user_id: str = typer.Argument(help="as the person signs in: an e-mail address, mostly")) -> None:
+    """Delete an account as its owner would: at once here, within a minute or two what tasks keeps of it."""
+
+    async def main(database: Database, secret: str) -> bool:
+        store = _users(database, secret)
+        if await store.find(normalised(user_id)) is None:
+            return False
+        await store.delete_account(_owner(normalised(user_id)))
+        return True
+
+    if not _once(main):
+        typer.echo("There is no such account; nothing was done.", err=True)
+        raise typer.Exit(1)
+    typer.echo("The account is deleted; tasks and photos follow.")
+
+
+def _repeat_deletions() -> None:
+    """After a restore: delete again what was deleted since, by the list that `services.tasks deletions` printed."""
+    deletions: dict[str, datetime] = {}
+    for number, line in enumerate(sys.stdin, start=1):
+        try:
+            person, when = _DELETION.findall(line)[0]
+            deletions[person] = datetime.fromisoformat(when)
+        except (IndexError, ValueError):
+            typer.echo(f"Line {number} is none of a list of deletions; nothing was done.", err=True)
+            raise typer.Exit(1) from None
+
+    async def main(database: Database, secret: str) -> int:
+        store = _users(database, secret)
+        user_ids = await deleted_before(database, secret, deletions)
+        for user_id in user_ids:
+            await store.delete_account(_owner(user_id))
+        return len(user_ids)
+
+    typer.echo(f"{_once(main)} of {len(deletions)} deletions repeated; the other accounts are not here.")
+
+
+def _users(database: Database, secret: str) -> UserStore:
+    return UserStore(database, Outbox(outbox), SignOuts(database, sign_outs, secret))
+
+
+def _owner(user_id: str) -> Identity:
+    return Identity(frozenset({user_id}), proved_at=int(time.time()))
+
+
+def _once(main: Callable[[Database, str], Awaitable[T]]) -> T:
+    """What ``main`` returns, given the database and the service token; a signal ends the process with status 1."""
+    done: list[T] = []
+
+    async def with_database(_: Stop) -> None:
+        settings = load(AuthSettings)
+        database = Database(settings.sql_url)
         try:
             await database.start()
-            announced = await announce_profiles(database, Outbox(outbox))
+            done.append(await main(database, settings.service_token.get_secret_value()))
         finally:
             await database.close()
 
-    run(main)
-    if announced is None:  # a signal came first
+    run(with_database)
+    if not done:
         raise typer.Exit(1)
-    typer.echo(f"{announced} profiles are announced again.")
+    return done[0]
 
 
 if __name__ == "__main__":
     app = command_line(Commands(SERVICE, serve=_serve, migrate=_migrate))
     app.command("announce-profiles")(_announce_profiles)
+    app.command("delete-account")(_delete_account)
+    app.command("repeat-deletions")(_repeat_deletions)
     app()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from services.auth.profiles import household
 from services.chassis.database import Database, now
 from services.chassis.identity import SIGNED_OUT, Identity, InvalidTokenError
 from services.chassis.outbox import Outbox
+from services.chassis.pseudonyms import pseudonym
 from services.chassis.signouts import SignOuts
 
 PAGE = 200
@@ -120,3 +122,23 @@ async def announce_profiles(database: Database, outbox: Outbox) -> int:
         if not rows:
             return announced
         announced, last = announced + len(rows), rows[-1]["userID"]
+
+
+async def deleted_before(database: Database, secret: str, deletions: Mapping[str, datetime]) -> list[str]:
+    """The user ids whose pseudonyms are in ``deletions``, of accounts that are not newer than their deletion.
+
+    A restored backup has such accounts again. An old backend's account has no time, and is older.
+    """
+    found: list[str] = []
+    last = ""
+    while True:
+        page = sa.select(users.c.userID, users.c.createdAt).where(users.c.userID > last).order_by(users.c.userID)
+        async with database.read() as connection:
+            rows = (await connection.execute(page.limit(PAGE))).all()
+        if not rows:
+            return found
+        for row in rows:
+            deleted_at = deletions.get(pseudonym(secret, row.userID))
+            if deleted_at is not None and (row.createdAt is None or row.createdAt <= deleted_at):
+                found.append(row.userID)
+        last = rows[-1].userID

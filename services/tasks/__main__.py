@@ -1,4 +1,5 @@
-"""``python -m services.tasks``: serve, ``migrate``, look after dead letters, or copy the photos for a backup."""
+"""``python -m services.tasks``: serve, ``migrate``, look after dead letters, copy the photos for a backup, or
+list the accounts that were deleted."""
 
 import sys
 import time
@@ -55,6 +56,31 @@ async def _migrate() -> None:
 
 def _broker() -> Broker:
     return RabbitBroker(load(TasksSettings).rabbitmq_url, Metrics(), f"{SERVICE} dead letters")
+
+
+def _deletions() -> None:
+    """Print which accounts were deleted in the last 30 days: a pseudonym and the time a line.
+
+    After a restore `python -m services.auth repeat-deletions` reads it. It names nobody.
+    """
+    deletions: list[tuple[str, datetime]] | None = None
+
+    async def main(_: Stop) -> None:
+        nonlocal deletions
+        settings = load(TasksSettings)
+        database = Database(settings.sql_url)
+        try:
+            await database.start()
+            secret = settings.service_token.get_secret_value()
+            deletions = await Erasures(database, Outbox(outbox), secret).deletions()
+        finally:
+            await database.close()
+
+    run(main)
+    if deletions is None:
+        _fail("Interrupted.")
+    for person, deleted_at in deletions:
+        typer.echo(f"{person} {deleted_at.isoformat()}")
 
 
 def _photos() -> typer.Typer:
@@ -138,5 +164,6 @@ def _fail(reason: str) -> NoReturn:
 
 if __name__ == "__main__":
     app = command_line(Commands(SERVICE, _serve, _migrate, _broker, (TASKS_RESULTS, TASKS_PROFILES, TASKS_ACCOUNTS)))
+    app.command("deletions")(_deletions)
     app.add_typer(_photos(), name="photos")
     app()

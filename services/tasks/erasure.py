@@ -176,6 +176,12 @@ class Erasures:
             await self._erase(connection, tasks)
         return len(tasks)
 
+    async def deletions(self) -> list[tuple[str, datetime]]:
+        """Who (by pseudonym) has deleted an account of late, and when; the oldest first."""
+        query = sa.select(erasures.c.person, erasures.c.deletedAt).order_by(erasures.c.deletedAt, erasures.c.person)
+        async with self._database.read() as connection:
+            return [(row.person, row.deletedAt) for row in await connection.execute(query)]
+
     async def forget_erasures(self) -> None:
         """Delete the notes of accounts that were erased long ago."""
         old = (erasures.c.userID.is_(None), erasures.c.notedAt < now(-TOMBSTONE_DAYS * 86400))

@@ -10,10 +10,14 @@ import pytest
 
 from contracts.events import AccountDeleted
 from contracts.internal import REPORT_PICTURES_PATH
+from services.chassis.outbox import Outbox
+from services.chassis.pseudonyms import pseudonym
+from services.tasks.erasure import Erasures
+from services.tasks.models import outbox
 from services.tasks.photos.files import FilePhotos
 from services.tasks.photos.store import PhotoWriter
 from tests.unit.services.tasks.forms import pair, photo
-from tests.unit.services.tasks.running import Service, tasks_service
+from tests.unit.services.tasks.running import SERVICE_TOKEN, Service, tasks_service
 
 PERSON = "leaving@example.com"
 
@@ -66,3 +70,11 @@ async def test_a_picture_whose_job_is_erased_while_it_arrives_is_not_kept(
         answer = await service.internal("PUT", path, data=photo(300_000))
         assert answer.status == 404
         assert await files(service, tmp_path) == 0
+
+
+async def test_deletions_are_listed_by_pseudonym_for_a_restore(tmp_path: Path) -> None:
+    at = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
+    async with tasks_service(tmp_path, auth_mode="legacy") as service:
+        await service.hear(AccountDeleted(user_id=PERSON, deleted_at=at, profile_version=0))
+        listed = await Erasures(service.database, Outbox(outbox), SERVICE_TOKEN).deletions()
+    assert listed == [(pseudonym(SERVICE_TOKEN, PERSON), at)]
