@@ -3,6 +3,7 @@
 import base64
 import fcntl
 import secrets
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -74,7 +75,9 @@ async def backend(settings: EmbeddedSettings, metrics: Metrics) -> AsyncIterator
         )
         routes = [Mount("/auth", auth), Mount("/tasks", tasks), Mount("/dev", issuer)]
         await stack.enter_async_context(listening(Starlette(routes=routes), sock))
-        await stack.enter_async_context(running(create_analysis(analysis_settings, metrics, lambda: broker)))
+        await stack.enter_async_context(
+            running(create_analysis(analysis_settings, metrics, lambda: broker, _emptied(data / "scratch")))
+        )
         gateway = create_gateway(gateway_settings, metrics, Services(auth=auth, tasks=tasks))
         if not settings.google_client_ids:
             body = BodyLimits(JSON_BYTES, IDLE_SECONDS, JSON_SECONDS)
@@ -98,6 +101,17 @@ def _own(folder: Path) -> Iterator[Path]:
                 f"Another backend is using the data folder {folder}. Stop it, or set DATA_DIR."
             ) from None
         yield folder.resolve()
+
+
+def _emptied(folder: Path) -> Path:
+    """A folder without what a process that was killed has left in it: photos, in that of the analysis."""
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise StartupError(f"Cannot use the data folder: {folder}: {error.strerror}. Set DATA_DIR.") from None
+    return folder
 
 
 def _kept(path: Path, make: Callable[[], bytes]) -> bytes:

@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import TypedDict
 
 import aiohttp
@@ -48,7 +49,9 @@ def make_analyser(settings: AnalysisSettings) -> tuple[Analyser, int]:
     return ThermographyAnalyser(workers, settings.analysis_seconds), 2 * workers
 
 
-def create_app(settings: AnalysisSettings, metrics: Metrics, make_broker: Callable[[], Broker]) -> FastAPI:
+def create_app(
+    settings: AnalysisSettings, metrics: Metrics, make_broker: Callable[[], Broker], scratch: Path | None = None
+) -> FastAPI:
     """The analysis service as an ASGI app; its work comes from the broker, HTTP shows its health."""
 
     @asynccontextmanager
@@ -61,7 +64,7 @@ def create_app(settings: AnalysisSettings, metrics: Metrics, make_broker: Callab
             stack.push_async_callback(analyser.close)
             photos = PhotoExchange(http, settings.tasks_url, settings.service_token.get_secret_value())
             await analyser.start()
-            submissions = Submissions(broker, photos, analyser)
+            submissions = Submissions(broker, photos, analyser, scratch)
             handlers, give_up = submissions.handlers(), submissions.give_up
             subscribe = partial(
                 broker.subscribe, ANALYSIS_SUBMISSIONS, handlers, concurrency=concurrency, on_dead=give_up

@@ -41,12 +41,13 @@ _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,5}$")
 
 
 class Submissions:
-    """Handles TaskSubmitted."""
+    """Handles TaskSubmitted. What is worked on lies in ``scratch``, by default the system's folder for such things."""
 
-    def __init__(self, broker: Broker, photos: PhotoExchange, analyser: Analyser) -> None:
+    def __init__(self, broker: Broker, photos: PhotoExchange, analyser: Analyser, scratch: Path | None = None) -> None:
         self._broker = broker
         self._photos = photos
         self._analyser = analyser
+        self._scratch = scratch
 
     def handlers(self) -> Handlers:
         """By event, for :meth:`~services.chassis.messaging.broker.Broker.subscribe`."""
@@ -57,7 +58,7 @@ class Submissions:
         started = time.perf_counter()
         await self._tell(AnalysisStarted(job_id=submitted.job_id))
         try:
-            async with _scratch_folder() as folder:
+            async with _scratch_folder(self._scratch) as folder:
                 outcome: EventData = await self._outcome(submitted, folder)
         except JobEndedError:
             log.info("the job has ended meanwhile")
@@ -124,9 +125,9 @@ class Submissions:
 
 
 @asynccontextmanager
-async def _scratch_folder() -> AsyncIterator[Path]:
+async def _scratch_folder(root: Path | None) -> AsyncIterator[Path]:
     """A folder of one job's own, removed with all that is in it, also when the job is cancelled."""
-    folder = Path(tempfile.mkdtemp(prefix="analysis-"))  # not in a thread: a cancelled wait would leave it behind
+    folder = Path(tempfile.mkdtemp(prefix="analysis-", dir=root))  # in a thread, a cancelled wait would leave it behind
     try:
         yield folder
     finally:

@@ -293,6 +293,19 @@ def test_a_kill_while_a_job_is_processed_loses_nothing(start: Start) -> None:
     assert (kept["zipCode"], kept["appliances"]) == ("15213", ["Window AC"])
 
 
+def test_a_kill_leaves_no_photo_beyond_the_next_start(start: Start, data: Path, tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    process = start(MOCK_SECONDS="60", TMPDIR=str(temporary))
+    sign_in(process).submit(task(), [("obs0_rgb.jpg", picture())])
+    process.wait_until(lambda: any((data / "scratch").glob("*/photo-*")), seconds=10)
+    process.end(signal.SIGKILL)
+    left = list((data / "scratch").iterdir())
+    start(MOCK_SECONDS="60", TMPDIR=str(temporary))
+    assert not [folder for folder in left if folder.exists()]
+    assert list(temporary.rglob("photo-*")) == []
+
+
 def test_tokens_outlive_a_restart(start: Start) -> None:
     process = start()
     app = App(process.url, EMAIL)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.backend import _kept, _own
+from deploy.embedded.backend import _emptied, _kept, _own
 from services.chassis.startup import StartupError
 
 
@@ -49,3 +49,11 @@ def test_a_secret_that_cannot_be_read_ends_the_start_with_a_line(tmp_path: Path)
     (tmp_path / "key").mkdir()
     with pytest.raises(StartupError, match="DATA_DIR"):
         _kept(tmp_path / "key", lambda: b"")
+
+
+def test_what_a_killed_process_was_working_on_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "scratch" / "analysis-1").mkdir(parents=True)
+    (tmp_path / "scratch" / "analysis-1" / "photo-0.jpg").write_bytes(b"x")
+    folder = _emptied(tmp_path / "scratch")
+    assert list(folder.iterdir()) == []
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
