@@ -7,6 +7,7 @@ SHELL := /bin/bash
 # The newest Python from 3.11 on, unless PYTHON names one.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+NEEDS_PYTHON = [ -n "$(PYTHON)" ] || { echo "This needs Python 3.11 or newer; set PYTHON=<path of one>." >&2; exit 1; }
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
@@ -68,15 +69,15 @@ restore: ## put a backup, FROM=…, into an empty Compose system and start it (O
 	@OVERWRITE=$(OVERWRITE) deploy/docker/restore.sh "$(FROM)"
 
 .env: .env.example
-	@[ -f .env ] && touch .env && echo ".env.example is newer than .env: look whether a setting is missing." || \
-		(umask 077; $(PYTHON) deploy/docker/make_env.py > .env; \
-		echo "Made .env with random secrets; put your GOOGLE_CLIENT_IDS into it.")
+	@[ -s .env ] && touch .env && echo ".env.example is newer than .env: look whether a setting is missing." || { \
+		$(NEEDS_PYTHON); umask 077; $(PYTHON) deploy/docker/make_env.py > .env.new; mv .env.new .env; \
+		echo "Made .env with random secrets; put your GOOGLE_CLIENT_IDS into it."; }
 
 clean: ## remove the environment and what tools have left; data and .env stay
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache out
 
 .venv/bin/python:
-	@[ -n "$(PYTHON)" ] || { echo "This needs Python 3.11 or newer; set PYTHON=<path of one>." >&2; exit 1; }
+	@$(NEEDS_PYTHON)
 	@$(PYTHON) -m venv .venv 2>/dev/null || { rm -rf .venv; \
 		echo "$(PYTHON) cannot make environments. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 
