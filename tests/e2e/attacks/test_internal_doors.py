@@ -143,13 +143,62 @@ def test_nothing_but_the_gateway_is_published(stack: Compose) -> None:
             assert published == ({"8000/tcp"} if service == "gateway" else set()), service
 
 
-def test_the_stores_are_on_a_network_without_a_way_out(stack: Compose) -> None:
-    networks = {service: set(stack.inspect(service)[0]["NetworkSettings"]["Networks"]) for service in (*OWN, *STORES)}
-    inner = next(iter(networks["mysql"]))
-    assert all(networks[store] == {inner} for store in STORES)
-    assert inner not in networks["gateway"]
+def networks_of(stack: Compose, service: str) -> dict[str, str]:
+    """The networks that a service is on, and its address in each."""
+    found = stack.inspect(service)[0]["NetworkSettings"]["Networks"]
+    return {network: its["IPAddress"] for network, its in found.items()}
+
+
+def without_a_way_out(stack: Compose) -> set[str]:
+    """The networks that Docker lets nothing out of."""
     configuration = json.loads(stack.run("config", "--format", "json").stdout)
-    assert configuration["networks"]["stores"]["internal"] is True
+    return {network["name"] for network in configuration["networks"].values() if network.get("internal")}
+
+
+def test_the_stores_are_on_networks_without_a_way_out(stack: Compose) -> None:
+    inner = without_a_way_out(stack)
+    assert all(set(networks_of(stack, store)) <= inner for store in STORES)
+    assert not set(networks_of(stack, "gateway")) & inner
+
+
+REACH = """
+import concurrent.futures, socket, sys
+
+def reached(target):
+    host, port = target.split(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=2).close()
+        return True
+    except OSError:
+        return False
+
+with concurrent.futures.ThreadPoolExecutor(32) as pool:
+    print(*(target for target, is_reached in zip(sys.argv[1:], pool.map(reached, sys.argv[1:])) if is_reached))
+"""
+
+
+def test_analysis_reaches_tasks_and_the_broker_and_nothing_else(stack: Compose) -> None:
+    ports = {"gateway": 8000, "auth": 8001, "tasks": 8002, "mysql": 3306, "mongo": 27017, "rabbitmq": 5672}
+    targets = {
+        f"{address}:{port}": service
+        for service, port in ports.items()
+        for address in networks_of(stack, service).values()
+    }
+
+    def reached(service: str) -> list[str]:
+        found = stack.run("exec", "-T", service, "python", "-c", REACH, *targets).stdout.split()
+        return sorted(targets[target] for target in found)
+
+    assert set(networks_of(stack, "analysis")) <= without_a_way_out(stack)
+    assert reached("analysis") == ["rabbitmq", "tasks"]
+    assert set(reached("tasks")) == set(ports)
+
+
+def test_every_container_has_a_bound_on_memory_and_processes(stack: Compose) -> None:
+    for service in (*OWN, *STORES):
+        for container in stack.inspect(service):
+            assert container["HostConfig"]["Memory"] > 0, service
+            assert container["HostConfig"]["PidsLimit"] > 0, service
 
 
 ASK_TASKS = """

@@ -49,12 +49,29 @@ def test_no_log_of_a_container_fills_the_disk(name: str) -> None:
     assert set(COMPOSE["services"][name]["logging"]["options"]) == {"max-size", "max-file"}
 
 
+@pytest.mark.parametrize("name", [*OURS, *STORES])
+def test_a_container_has_a_bound_on_memory_and_processes(name: str) -> None:
+    assert re.fullmatch(r"\d+[mg]", COMPOSE["services"][name]["mem_limit"])
+    assert COMPOSE["services"][name]["pids_limit"] > 0
+
+
 def test_only_the_gateway_is_published_and_the_stores_reach_nobody() -> None:
     assert [name for name, service in COMPOSE["services"].items() if "ports" in service] == ["gateway"]
-    assert COMPOSE["networks"]["stores"]["internal"] is True
     for name in STORES:
-        assert COMPOSE["services"][name]["networks"] == ["stores"]
-    assert "stores" not in COMPOSE["services"]["gateway"]["networks"]
+        assert {COMPOSE["networks"][network]["internal"] for network in COMPOSE["services"][name]["networks"]} == {True}
+    assert not on_a_network_with("gateway") & set(STORES)
+
+
+def test_analysis_meets_tasks_and_the_broker_only_and_has_no_way_out() -> None:
+    assert on_a_network_with("analysis") == {"tasks", "rabbitmq"}
+    (network,) = COMPOSE["services"]["analysis"]["networks"]
+    assert COMPOSE["networks"][network]["internal"] is True
+
+
+def on_a_network_with(name: str) -> set[str]:
+    """The other containers that it could reach."""
+    networks = set(COMPOSE["services"][name]["networks"])
+    return {other for other, service in COMPOSE["services"].items() if networks & set(service["networks"])} - {name}
 
 
 def test_no_secret_has_a_value_in_the_compose_file() -> None:
