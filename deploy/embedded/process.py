@@ -1,12 +1,15 @@
-"""The whole backend in this process, until Ctrl-C."""
+"""The whole backend in this process, until Ctrl-C; and, while it is stopped, its dead letters."""
 
 import os
 import sys
 
+from contracts.topology import SUBSCRIPTIONS
 from deploy.embedded.backend import backend
 from deploy.embedded.settings import EmbeddedSettings
 from services.chassis.access import warn_of_legacy
 from services.chassis.logs import configure_logs
+from services.chassis.messaging.broker import Broker
+from services.chassis.messaging.local import LocalBroker
 from services.chassis.metrics import Metrics, served
 from services.chassis.serving import Stop, bind, listening, run
 from services.chassis.settings import load
@@ -41,6 +44,15 @@ async def _main(stop: Stop) -> None:
             sys.stdout.write("Stopping.\n")
 
 
+def _broker() -> Broker:
+    return LocalBroker(load(EmbeddedSettings).data_dir / "events.sqlite3", Metrics())
+
+
 def main() -> None:
-    """Run it."""
-    run(_main)
+    """Run it; or what its arguments say, while it is stopped."""
+    if len(sys.argv) == 1:  # without what only a command line needs: that takes its time
+        run(_main)
+    else:
+        from services.chassis.command_line import Commands, command_line
+
+        command_line(Commands("embedded", _main, broker=_broker, queues=SUBSCRIPTIONS))()

@@ -1,14 +1,20 @@
 """``python -m services.<name>``: serve, and the few things that an operator does by hand."""
 
+import asyncio
 import json
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import typer
 
 from contracts.topology import Subscription
-from services.chassis.messaging.broker import Broker
+from services.chassis.logs import configure_logs
+from services.chassis.messaging.broker import Broker, PublishError
 from services.chassis.serving import Stop, run
+from services.chassis.startup import StartupError
+
+BROKER_SECONDS = 10.0  # an operator waits for the broker no longer, and hears that it is away
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,8 @@ def command_line(commands: Commands) -> typer.Typer:
     def default(context: typer.Context) -> None:
         if context.invoked_subcommand is None:
             run(commands.serve)
+        else:  # whose answer on standard output may be read by a program
+            configure_logs(commands.name, "warning", "console", sys.stderr)
 
     @app.command()
     def serve() -> None:
@@ -72,15 +80,24 @@ def _dead_letters(make_broker: Callable[[], Broker], queues: Sequence[Subscripti
         return picked
 
     def with_broker(action: Callable[[Broker], Awaitable[None]]) -> None:
+        done = False
+
         async def main(_: Stop) -> None:
+            nonlocal done
             broker = make_broker()
-            await broker.start()
             try:
+                async with asyncio.timeout(BROKER_SECONDS):
+                    await broker.start()
                 await action(broker)
+            except (TimeoutError, PublishError) as error:
+                raise StartupError(f"The broker does not answer{f': {error}' if str(error) else ''}.") from None
             finally:
                 await broker.close()
+            done = True
 
         run(main)
+        if not done:  # a signal came first
+            raise typer.Exit(1)
 
     @app.command("list")
     def list_(

@@ -1,4 +1,5 @@
-"""Structured logs: one line per event on standard output, JSON or console text.
+"""Structured logs: one line per event, JSON or console text, on standard output; an operator's commands, which answer
+there, write theirs to standard error.
 
 Log lines carry ids of jobs and queues, never a token, an e-mail address or a photo. Our own lines name none; but the
 message of an exception may quote what somebody sent or stored, or an address with a password in it. So whatever looks
@@ -13,7 +14,7 @@ import logging
 import re
 import sys
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
@@ -57,18 +58,20 @@ def _mask(logger: Any, method: str, event: structlog.typing.EventDict) -> struct
 
 
 class _Lines:
-    """What a logger of ours writes to: standard output, a whole line at a time, in turn with ``libraries``."""
+    """What a logger of ours writes to, by default standard output: whole lines, in turn with ``libraries``."""
 
-    def __init__(self, name: str, libraries: logging.Handler) -> None:
+    def __init__(self, name: str, libraries: logging.Handler, stream: TextIO | None) -> None:
         self.name = name  # for add_logger_name
+        self._stream = stream
         self._libraries = libraries
 
     def info(self, line: str) -> None:
         """Write ``line``, which a processor has rendered."""
         self._libraries.acquire()
         try:
-            sys.stdout.write(line + "\n")
-            sys.stdout.flush()
+            stream = self._stream or sys.stdout
+            stream.write(line + "\n")
+            stream.flush()
         except (OSError, ValueError) as error:
             # A full disk, a closed pipe, a terminal that lacks a letter: no request shall fail because of its line.
             with contextlib.suppress(OSError, ValueError):
@@ -86,8 +89,11 @@ def _log_the_last_error(kind: type[BaseException], error: BaseException, traceba
         sys.__excepthook__(kind, error, traceback)
 
 
-def configure_logs(service: str, level: str, log_format: Literal["json", "console"]) -> None:
-    """Set up logging for this process; ``service`` is named on every line."""
+def configure_logs(
+    service: str, level: str, log_format: Literal["json", "console"], stream: TextIO | None = None
+) -> None:
+    """Set up logging for this process; ``service`` is named on every line. ``stream``: by default standard output."""
+    handler = logging.StreamHandler(stream or sys.stdout)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -102,14 +108,13 @@ def configure_logs(service: str, level: str, log_format: Literal["json", "consol
             structlog.processors.format_exc_info,
             _mask,
             structlog.dev.ConsoleRenderer(
-                colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+                colors=handler.stream.isatty(), exception_formatter=structlog.dev.plain_traceback
             ),
         ]
     )
-    handler = logging.StreamHandler(sys.stdout)
     structlog.configure(
         processors=[*shared, *rendering],
-        logger_factory=lambda name: _Lines(name, handler),
+        logger_factory=lambda name: _Lines(name, handler, stream),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )

@@ -1,5 +1,6 @@
 """``python -m deploy.embedded`` as a person meets it: it starts, refuses, stops, is killed and comes back."""
 
+import contextlib
 import fcntl
 import io
 import json
@@ -7,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -304,6 +306,30 @@ def test_a_kill_leaves_no_photo_beyond_the_next_start(start: Start, data: Path, 
     start(MOCK_SECONDS="60", TMPDIR=str(temporary))
     assert not [folder for folder in left if folder.exists()]
     assert list(temporary.rglob("photo-*")) == []
+
+
+def test_dead_letters_are_looked_at_while_it_is_stopped(start: Start, data: Path) -> None:
+    def listed() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "deploy.embedded", "dead-letters", "list"],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], "DATA_DIR": str(data)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    process = start()
+    refusal = listed()
+    assert (refusal.returncode, refusal.stdout) == (2, "")
+    assert "another process uses it" in refusal.stderr
+    process.end(signal.SIGTERM)
+    with contextlib.closing(sqlite3.connect(data / "events.sqlite3")) as events, events:
+        events.execute("INSERT INTO message (queue, body, reason) VALUES ('tasks.results', x'7b7d', 'it failed')")
+    answer = listed()
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert json.loads(answer.stdout)["reason"] == "it failed"
 
 
 def test_tokens_outlive_a_restart(start: Start) -> None:
