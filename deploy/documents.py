@@ -175,15 +175,18 @@ def _settings() -> str:
 
 
 def _row(name: str, fields: dict[str, FieldInfo], processes: int) -> str:
-    of_default: dict[str, list[str]] = {}
-    for process, field in fields.items():
-        of_default.setdefault(_default(field), []).append(process)
-    default = ", ".join(
-        value if len(of_default) == 1 else f"{value} ({', '.join(who)})" for value, who in of_default.items()
-    )
+    default = ", ".join(_said({process: _default(field) for process, field in fields.items()}))
     readers = "all" if len(fields) == processes else ", ".join(fields)
-    meaning = "; ".join(dict.fromkeys(str(field.description) for field in fields.values()))
+    meaning = "; ".join(_said({process: str(field.description) for process, field in fields.items()}))
     return f"| `{name}` | {readers} | {default} | {meaning} |"
+
+
+def _said(of_processes: dict[str, str]) -> list[str]:
+    """What is said of the processes, each thing once, and of which if it is not the same of all."""
+    of_text: dict[str, list[str]] = {}
+    for process, text in of_processes.items():
+        of_text.setdefault(text, []).append(process)
+    return [text if len(of_text) == 1 else f"{text} ({', '.join(who)})" for text, who in of_text.items()]
 
 
 def _default(field: FieldInfo) -> str:
@@ -200,7 +203,7 @@ _SETTINGS_HEAD = """\
 <!-- Made from the code by `make contracts`. -->
 
 Every process reads its settings from the environment, and refuses to start, with one line for all faults, when one is
-missing or wrong. An empty variable counts as unset. `make run` (column "embedded") sets everything that it needs by
+missing or wrong. An empty variable counts as unset. `make run` ("embedded" below) sets everything that it needs by
 itself; the other settings of the four services hold there too.
 
 | variable | read by | default | meaning |

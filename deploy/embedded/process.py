@@ -20,7 +20,7 @@ Home energy audit is ready at {url}   (data: {data}, AUTH_MODE={mode}; Ctrl-C st
 Try:
   open {url}/docs
   curl {url}/readyz
-{sign_in}  make demo            (in another terminal: a photo pair, from upload to report)
+{sign_in}  make demo            (a photo pair, from upload to report, with a backend of its own)
 """
 SIGN_IN = """\
   curl {url}/dev/token -H 'Content-Type: application/json' -d '{{"email":"me@example.com"}}'
