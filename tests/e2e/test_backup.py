@@ -3,6 +3,7 @@
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,3 +131,39 @@ def test_a_damaged_backup_is_refused_before_anything_is_changed(
     refused = make(compose.environment, "restore", FROM=str(tmp_path / "backup"), OVERWRITE="1")
     assert refused.returncode != 0
     wait_until_ready(backend.url)
+
+
+def test_deletions_since_the_backup_are_repeated_after_a_restore(
+    backend: Backend, compose: Compose, pair: Pair, tmp_path: Path
+) -> None:
+    leaving, staying = backend.phone("leaving", signed_in=True), backend.phone("staying")
+    jobs = [app.submit(task(), pair).json()["jobId"] for app in (leaving, staying)]
+    for job in jobs:
+        assert staying.wait(job, seconds=120)["status"] == "done"
+    made = make(compose.environment, "backup", TO=str(tmp_path / "backup"))
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert leaving.request("DELETE", "/v1/account").status == 202
+    deadline = time.monotonic() + 60
+    while not (deletions := compose.run("exec", "-T", "tasks", "python", "-m", "services.tasks", "deletions").stdout):
+        assert time.monotonic() < deadline
+    assert leaving.uid not in deletions
+
+    restored = make(compose.environment, "restore", FROM=str(tmp_path / "backup"), OVERWRITE="1")
+    assert restored.returncode == 0, restored.stdout + restored.stderr
+    wait_until_ready(backend.url)
+    assert [staying.poll(job).status for job in jobs] == [200, 200]
+    repeated = subprocess.run(
+        ["docker", "compose", "exec", "-T", "auth", "python", "-m", "services.auth", "repeat-deletions"],  # noqa: S607
+        cwd=ROOT,
+        env=compose.environment,
+        input=deletions,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert repeated.stdout.startswith("1 of "), repeated.stdout + repeated.stderr
+    while staying.poll(jobs[0]).status != 404:
+        assert time.monotonic() < deadline + 240
+        time.sleep(0.5)
+    assert staying.poll(jobs[1]).status == 200
