@@ -50,7 +50,7 @@ _TITLES = {
     Severity.UNKNOWN: "These photos cannot tell",
 }
 
-METHOD = Method(name="thermography", version="1.3")
+METHOD = Method(name="thermography", version="1.4")
 
 # How far the truth may lie from a figure, as a factor each way: an estimate, checked by the evaluation. It is much the
 # same for all photos: the unknown wind, height and leakage outweigh what the photo adds.
