@@ -17,9 +17,10 @@ COLD_PANE = 0.085
 _WALL_BAND = 0.05  # how far pixels of one wall lie apart
 # How far a wall may be from the level of a sound one (standard deviations). The camera or the typed temperature may be
 # off by two degrees or three; a colder level may as well be the defect.
-_WARMER_WALL, _COLDER_WALL = 0.16, 0.12
+_WARMER_WALL, _COLDER_WALL = 0.16, 0.1
 _LEVELS = 0.65, 1.2  # between which a wall is looked for
 _BORDER = 12  # by which the view's sides are divided: the rim
+_ENOUGH = 0.22  # of the view: of two levels as common as that the likelier one is the wall, not the commoner
 _RIM_COUNTS = 3  # a warm thing that hardly reaches the rim is no wall
 _WARMED = 0.02  # above the wall: warmed by the sun or by air from a radiator
 _WIDEST_PLUME = 0.20  # m
@@ -57,7 +58,7 @@ def wall_level(index: Field, valid: Mask) -> Field:
     on_rim = ok & rim[::step, ::step].ravel()
     alike = np.abs(f - levels[:, None].astype(np.float32)) < 0.02
     count = np.minimum((alike & ok).sum(1), _RIM_COUNTS * (alike & on_rim).sum(1))  # walls reach the rim of the view
-    start = float(levels[np.argmax((count + 0.01 * ok.sum()) * prior)])
+    start = float(levels[np.argmax((np.minimum(count, _ENOUGH * ok.sum()) + 0.01 * ok.sum()) * prior)])
     near = np.abs(levels - start) <= _WALL_BAND
     start = float(levels[near][np.argmax(count[near])])
     c = np.array([start, 0, 0, 0], np.float64)
