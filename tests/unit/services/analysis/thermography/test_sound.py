@@ -63,6 +63,21 @@ def test_a_warm_thing_that_does_not_reach_the_rim_of_the_view_is_no_wall() -> No
     np.testing.assert_allclose(level, 0.8, atol=0.02)
 
 
+def test_of_two_common_levels_the_likelier_one_is_the_wall_though_a_frame_fills_more_of_the_view() -> None:
+    index = np.full(SHAPE, 0.85, np.float32)
+    index[:80] = 0.96
+    level = wall_level(index, np.ones(SHAPE, bool))
+    np.testing.assert_allclose(level[:60], 0.96, atol=0.02)
+
+
+def test_a_wall_is_found_where_the_room_was_typed_three_degrees_too_warm() -> None:
+    index = np.full(SHAPE, 0.8, np.float32)
+    index[60:180, 60:260] = 1.0
+    index[:12, :60] = 1.0
+    level = wall_level(index, np.ones(SHAPE, bool))
+    np.testing.assert_allclose(level, 0.8, atol=0.02)
+
+
 def test_glass_is_expected_warmer_where_the_wall_shows_a_warmer_room_than_was_typed() -> None:
     assert float(sound_glass(np.full(SHAPE, 1.045, np.float32)).min()) == pytest.approx(1.1 * sound_glass_index())
 
