@@ -17,12 +17,12 @@ from uuid import UUID, uuid5
 
 from contracts.events import Household, TaskType
 from contracts.reports import DefectKind, Severity, Suggestion
+from services.analysis.thermography.constants import MOST_SAVED
 from services.analysis.thermography.energy import HeatLoss
 from services.analysis.thermography.severity import worst
 
 _CATALOGUE = Path(__file__).with_name("catalogue.toml")
 _MOST_SUGGESTIONS = 5
-_MOST_SAVED = 0.9  # no set of fixes makes a part perfect
 _SUGGESTIONS = UUID("5f7a3c1e-8a52-4a1b-9c58-0b1f6d2f7a10")  # our namespace: makes a suggestion's id repeatable
 _DEGREE = {Severity.UNKNOWN: 0, Severity.NONE: 0, Severity.LOW: 1, Severity.MODERATE: 2, Severity.HIGH: 3}
 _ANY = "any"  # whatever was photographed
@@ -220,7 +220,7 @@ def _saving(fixes: Sequence[Fix], diagnosis: Diagnosis) -> Span:
     """The share of the loss that is saved: from what the best fix is sure to cut to what all cut together."""
     alone = max((diagnosis.saved(fix).low for fix in fixes), default=0.0)
     left = sum(_left(fixes, place) for place in diagnosis.places)
-    together = min(_share(diagnosis.loss - left, diagnosis.loss), _MOST_SAVED)
+    together = min(_share(diagnosis.loss - left, diagnosis.loss), MOST_SAVED)
     return Span(min(alone, together), together)
 
 

@@ -1,4 +1,4 @@
-"""Every physical and economic figure of the analysis, each with its unit, source and year.
+"""Every figure that heat losses, severities, ranges and savings rest on, each with its unit, source and year.
 
 A :class:`Constant` is a float, so that a formula reads like the formula; what it is and where it comes from stays
 beside it. A figure that nobody has measured says ``estimate`` as its source: those are ours to calibrate.
@@ -38,6 +38,23 @@ WIND_COEFFICIENT = Constant(
 )
 SEASON_TEMPERATURE_DIFFERENCE = Constant(15.0, "K", "estimate: mean inside minus outside over a heating season")
 SEASON_WIND_SPEED = Constant(4.0, "m/s", "estimate: mean over a heating season")
+
+WINDOW_PLUME_LEAKAGE = Constant(11.0, "cm² at 4 Pa", "estimate: fit to synthetic jets, scatter a factor of 1.7")
+DOOR_PLUME_LEAKAGE = Constant(21.0, "cm² at 4 Pa", "estimate: 1.3 times that fit, at which doors lost too little")
+WALL_PLUME_LEAKAGE = Constant(8.5, "cm² at 4 Pa", "estimate: the same fit")
+PLUME_SIZE = Constant(0.02, "m²", "definition: taken by the plume of those leakages, half a metre of a medium crack")
+PLUME_POWER = Constant(0.45, "1", "estimate: the same fit; how leakage grows with the plume")
+
+# How bad it is, and how sure --------------------------------------------------------------------------------------
+LOW_HEAT_LOSS = Constant(0.15, "W/K", "estimate: from which on a leak is called Low; 13 kWh a year in Illinois")
+MODERATE_HEAT_LOSS = Constant(0.8, "W/K", "estimate: from which on it is Moderate; 67 kWh a year in Illinois")
+HIGH_HEAT_LOSS = Constant(4.0, "W/K", "estimate: from which on it is High; 336 kWh a year in Illinois")
+SHOWN_HEAT_LOSS = Constant(0.03, "W/K", "estimate: regions that lose less together are no findings")
+HIDDEN_HEAT_LOSS = Constant(0.5, "W/K", "estimate: what a photo without a leak may still hide; 0.3 held less often")
+SUMMER_HEAT_LOSS = Constant(0.79, "W/K", "estimate: the most that is said when it is warmer outside, under Moderate")
+HEAT_LOSS_UNCERTAINTY = Constant(2.43, "factor each way", "estimate: checked by the evaluation")
+SURE_DEFECT = Constant(0.85, "1", "estimate: chance of being a defect from which on a region counts in full")
+MOST_SAVED = Constant(0.9, "1", "estimate: no set of fixes makes a part perfect")
 
 # What a photo shows -------------------------------------------------------------------------------------------------
 GLASS_EMISSIVITY = Constant(0.84, "1", "ASHRAE Fundamentals, uncoated glass; the rest is the room's mirror image", 2017)

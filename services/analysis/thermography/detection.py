@@ -52,8 +52,8 @@ _ALL_WARMER = 0.9  # share of a view that is warmer than the room only where the
 _COLDER_THAN_OUTSIDE = (0.005, -0.1)  # so much of a view is never colder than outside by a tenth of the difference
 _FROM_OUTSIDE = "The photo looks taken from outside or of a cold room; please take it in a heated room."
 _NO_ROOM = "What is in view is warmer than any room, so it says nothing of leaks: please take a window, door or wall."
-_ROOM_WARMER = "Nearly everything in view is warmer than the inside temperature that was given: please check it."
-_OUTSIDE_COLDER = "The photo shows places colder than the outside temperature that was given: please check it."
+_ROOM_WARMER = "Nearly all in view is warmer than the inside temperature given; that was not used: please check it."
+_OUTSIDE_COLDER = "Places in view are colder than the outside temperature given; that was not used: please check it."
 _BEYOND_OUTSIDE = -0.15  # in summer: hotter than outside by a seventh of the difference
 _HOT = 0.12  # above the wall: a radiator, not just warm air
 _KNOWN = (ScaleSource.RADIOMETRIC, ScaleSource.METADATA, ScaleSource.PRINTED)
@@ -93,7 +93,6 @@ class Shape:
     filled: float  # share of its bounding rectangle
     evenness: float  # median by 95th percentile of the missing index
     variation: float  # along its length: standard deviation by mean of the missing index
-    lopsided: float  # across its length: 0 where the deepest line runs in the middle, 1 at the rim
     reach: float  # longest extent by the view's
     in_opening: float  # share within a window or door
     edge: float  # share of its rim on the border of the view
@@ -110,7 +109,6 @@ class Region:
     shape: Shape
     deficit: float  # integral of the missing thermal index over the region, m²
     taken: float  # the same of the missing share of the index, m²
-    deepest: float  # largest missing thermal index
     coldest_index: float
     coldest_temperature: float  # °C
 
@@ -385,7 +383,6 @@ def _region(
         shape=shape,
         deficit=float(lost[mask].sum()) * square_metres,
         taken=float((lost[mask] / np.maximum(expected[mask], 0.2)).sum()) * square_metres,
-        deepest=float(lost[mask].max()),
         coldest_index=coldest,
         coldest_temperature=conditions.outside + coldest * conditions.difference,
     )
@@ -400,12 +397,10 @@ def _shape(mask: Mask, missing: Field, opening: Opening | None, metres: float) -
     turn = np.deg2rad(angle if width >= height else angle + 90.0)
     centred = points - points.mean(0)
     along = centred @ (np.cos(turn), np.sin(turn))
-    across = centred @ (-np.sin(turn), np.cos(turn))
     long, short = max(width, height) + 1.0, min(width, height) + 1.0
     place = np.clip(((along - along.min()) / long * 12).astype(int), 0, 11)
     means = np.bincount(place, depth, 12) / short  # missing index by unit of length: uneven cracks vary
     inner = means[1:-1]
-    off = np.average(across, weights=depth**3) - (across.max() + across.min()) / 2
     h, w = mask.shape
     rim = int(mask[0].sum() + mask[-1].sum() + mask[:, 0].sum() + mask[:, -1].sum())
     return Shape(
@@ -414,7 +409,6 @@ def _shape(mask: Mask, missing: Field, opening: Opening | None, metres: float) -
         filled=float(len(points) / (long * short)),
         evenness=float(np.median(depth) / np.quantile(depth, 0.95)),
         variation=float(inner.std() / max(inner.mean(), 1e-6)),
-        lopsided=float(min(abs(off) / (short / 2), 1.0)),
         reach=float(long / max(h, w)),
         in_opening=float(opening.covers(mask.shape)[mask].mean()) if opening is not None else 0.0,
         edge=rim / (2 * (long + short)),

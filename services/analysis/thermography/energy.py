@@ -16,24 +16,29 @@ from services.analysis.thermography.constants import (
     AIR_HEAT_CAPACITY,
     COOLING_PERFORMANCE,
     DOOR_AREA,
+    DOOR_PLUME_LEAKAGE,
     DOUBLE_GLAZING_U,
     GAS_HEATING_EFFICIENCY,
     GLASS_EMISSIVITY,
     HOURS_PER_DAY,
     INSIDE_SURFACE_RESISTANCE,
+    PLUME_POWER,
+    PLUME_SIZE,
     SEASON_TEMPERATURE_DIFFERENCE,
     SEASON_WIND_SPEED,
     SINGLE_GLAZING_U,
     STACK_COEFFICIENT,
+    WALL_PLUME_LEAKAGE,
     WIND_COEFFICIENT,
     WINDOW_AREA,
+    WINDOW_PLUME_LEAKAGE,
 )
 
-# What is behind a plume that takes 0.02 m²: cm² at 4 Pa, a medium crack of half a metre; and how it grows. The door's
-# is 1.3 times the fit to jets: at 16 the losses of doors came out at 0.62–0.72 of the truth on development scenes.
-_PLUME_LEAKAGE = {TaskType.WINDOW: 11.0, TaskType.DOOR: 21.0, TaskType.WALL: 8.5}
-_PLUME_SIZE = 0.02
-_PLUME_POWER = 0.45
+_PLUME_LEAKAGE = {
+    TaskType.WINDOW: WINDOW_PLUME_LEAKAGE,
+    TaskType.DOOR: DOOR_PLUME_LEAKAGE,
+    TaskType.WALL: WALL_PLUME_LEAKAGE,
+}
 
 
 class Season(Enum):
@@ -107,7 +112,7 @@ def leakage_of_plumes(part: TaskType | None, taken: float) -> float:
     into one figure, so that a crack counts the same whether it is found whole or in pieces. The relation is fitted to
     synthetic jets whose leakage is known; its scatter, a factor of 1.7, is the larger part of the stated range.
     """
-    return _PLUME_LEAKAGE[part or TaskType.WALL] * math.pow(max(taken, 0.0) / _PLUME_SIZE, _PLUME_POWER)
+    return _PLUME_LEAKAGE[part or TaskType.WALL] * math.pow(max(taken, 0.0) / PLUME_SIZE, PLUME_POWER)
 
 
 def air_flow(leakage: float, temperature_difference: float, wind_speed: float) -> float:

@@ -8,7 +8,12 @@ import numpy as np
 from contracts.events import TaskType
 from contracts.reports import DefectKind, Severity
 from services.analysis.thermography.conditions import SWAPPED, Conditions
-from services.analysis.thermography.constants import RELIABLE_TEMPERATURE_DIFFERENCE
+from services.analysis.thermography.constants import (
+    RELIABLE_TEMPERATURE_DIFFERENCE,
+    SHOWN_HEAT_LOSS,
+    SUMMER_HEAT_LOSS,
+    SURE_DEFECT,
+)
 from services.analysis.thermography.detection import Detection, Region, detect
 from services.analysis.thermography.energy import (
     HeatLoss,
@@ -36,11 +41,8 @@ _LEAST_PIXELS, _LEAST_SHARE = 24 * 32, 0.1
 # and 0.067 of the palette.
 _BLANK_K, _BLANK_SHARE = 0.1, 0.02
 
-_SURE = 0.85  # chance of being a defect from which on a region counts in full
-_WORTH_SHOWING = 0.03  # W/K; regions that lose less together are no findings
-# W/K, just under Moderate: the most that is said of a photo taken when it was warmer outside. What the sun and the air
-# conditioner do to a sound part looks like a leak then: of 30 sound synthetic scenes 17 would be Moderate or High.
-_SUMMER_MOST = 0.79
+# What the sun and the air conditioner do to a sound part looks like a leak: of 30 sound synthetic scenes of summer 17
+# would be Moderate or High.
 _SUMMER_REASON = (
     "It was warmer outside than inside, when sound parts look leaky too: no more than a low severity is said. "
     "Please take the photo again on a cold day."
@@ -80,9 +82,9 @@ def assess(number: int, thermogram: Thermogram, conditions: Conditions, part: Ta
     whole = heat_losses(detection.regions, part)
     losses = expected_losses(detection.regions, whole)
     if conditions.cooling_season:
-        losses = _held_down(losses, _SUMMER_MOST)
+        losses = _held_down(losses, SUMMER_HEAT_LOSS)
     severity = severity_of(sum(loss.total for loss in losses))
-    if sum(loss.total for loss in whole) < _WORTH_SHOWING:
+    if sum(loss.total for loss in whole) < SHOWN_HEAT_LOSS:
         return Assessment(number, thermogram, (), (), severity, trust, reasons)
     order = sorted(range(len(losses)), key=lambda i: -losses[i].total)
     return Assessment(
@@ -110,7 +112,7 @@ def heat_losses(regions: Sequence[Region], part: TaskType | None) -> tuple[HeatL
 
 def expected_losses(regions: Sequence[Region], losses: Sequence[HeatLoss]) -> tuple[HeatLoss, ...]:
     """What is to be expected of each region: a doubtful one counts for as much as it is likely to be a defect."""
-    counted = [min(1.0, region.chance / _SURE) for region in regions]
+    counted = [min(1.0, region.chance / SURE_DEFECT) for region in regions]
     return tuple(
         HeatLoss(loss.conduction * share, loss.air * share) for loss, share in zip(losses, counted, strict=True)
     )

@@ -22,6 +22,7 @@ from services.analysis.analyser import AnalysisRequest
 from services.analysis.thermography.advice import Advice, Diagnosis, Place, Span, advise
 from services.analysis.thermography.climate import Climate, climate_of
 from services.analysis.thermography.conditions import Conditions
+from services.analysis.thermography.constants import FAHRENHEIT_PER_KELVIN, HEAT_LOSS_UNCERTAINTY, HIDDEN_HEAT_LOSS
 from services.analysis.thermography.detection import Mask, Region
 from services.analysis.thermography.energy import HeatLoss, Season, yearly_bill
 from services.analysis.thermography.observation import Assessment
@@ -52,12 +53,6 @@ _TITLES = {
 
 METHOD = Method(name="thermography", version="1.4")
 
-# How far the truth may lie from a figure, as a factor each way: an estimate, checked by the evaluation. It is much the
-# same for all photos: the unknown wind, height and leakage outweigh what the photo adds.
-_UNCERTAINTY = 2.43
-# The heat loss (W/K) that a photo without a finding, or with one too small to be called a leak, may still hide: an
-# estimate. With 0.3 the range held the truth in 0.8 % fewer of 480 development scenes.
-_HIDDEN_LOSS = 0.5
 _TOLD = (ScaleSource.RADIOMETRIC, ScaleSource.METADATA, ScaleSource.PRINTED)  # the photo tells its temperatures
 _LEVELS = ((0.7, ConfidenceLevel.HIGH), (0.4, ConfidenceLevel.MEDIUM), (0.0, ConfidenceLevel.LOW))
 # What is left of the trust where nobody said what was photographed: its size and what is sound there are not known
@@ -209,10 +204,13 @@ def _season(household: Household | None) -> Season:
 
 
 def _spread(heat_loss: float) -> Span:
-    """W/K between which the truth probably lies."""
+    """W/K between which the truth probably lies: a photo without a leak may hide one.
+
+    How uncertain a figure is hardly depends on the photo: the unknown wind, height and leakage outweigh what it adds.
+    """
     if severity_of(heat_loss) is Severity.NONE:
-        return Span(0.0, _HIDDEN_LOSS)
-    return Span(heat_loss / _UNCERTAINTY, heat_loss * _UNCERTAINTY)
+        return Span(0.0, HIDDEN_HEAT_LOSS)
+    return Span(heat_loss / HEAT_LOSS_UNCERTAINTY, heat_loss * HEAT_LOSS_UNCERTAINTY)
 
 
 def _by_kind(assessment: Assessment) -> dict[DefectKind, HeatLoss]:
@@ -295,7 +293,7 @@ def _known_temperature(region: Region, thermogram: Thermogram) -> float | None:
 
 
 def _fahrenheit(celsius: float) -> str:
-    return f"{celsius * 1.8 + 32.0:.0f}"
+    return f"{celsius * FAHRENHEIT_PER_KELVIN + 32.0:.0f}"
 
 
 def finding_title(finding: Finding, conditions: Conditions) -> str:

@@ -1,13 +1,17 @@
 """How bad a leak is, from its heat loss.
 
 The limits are ours (an estimate that nobody has verified), on the building's own quantity, W/K, so that the same window
-gets the same word in every climate. In a climate of 3,500 K·day (Illinois) they mean
-13, 67 and 336 kWh of heat a year.
+gets the same word in every climate.
 """
 
 from contracts.reports import Severity
+from services.analysis.thermography.constants import HIGH_HEAT_LOSS, LOW_HEAT_LOSS, MODERATE_HEAT_LOSS
 
-_LEAST_HEAT_LOSS = ((4.0, Severity.HIGH), (0.8, Severity.MODERATE), (0.15, Severity.LOW))  # W/K
+_LEAST_HEAT_LOSS = (
+    (HIGH_HEAT_LOSS, Severity.HIGH),
+    (MODERATE_HEAT_LOSS, Severity.MODERATE),
+    (LOW_HEAT_LOSS, Severity.LOW),
+)
 _ORDER = (Severity.UNKNOWN, Severity.NONE, Severity.LOW, Severity.MODERATE, Severity.HIGH)
 
 
