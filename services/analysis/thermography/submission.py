@@ -6,7 +6,7 @@ from hashlib import sha256
 from math import ceil, floor
 
 from contracts.events import PhotoKind
-from contracts.reports import Report
+from contracts.reports import Report, report_image_name
 from services.analysis.analyser import Analysis, AnalysisRequest, PhotoFile, UnusablePhotosError
 from services.analysis.thermography.conditions import Conditions
 from services.analysis.thermography.observation import assess
@@ -116,7 +116,7 @@ def analyse_submission(request: AnalysisRequest) -> Analysis:
             for observation in observations
             if observation.thermogram is None
         ]
-    image_name = f"{request.task_id}_analysis_image.jpg" if observations else None
+    image_name = report_image_name(request.task_id) if observations else None
     if assessments:
         report = write_report(request, conditions, assessments, faults, image_name)
     else:

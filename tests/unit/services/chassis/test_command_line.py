@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import logging
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,17 +18,6 @@ from services.chassis.messaging.local import LocalBroker
 from services.chassis.metrics import Metrics
 from services.chassis.serving import Stop
 from tests.brokers import RecordingBroker
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level, hook = root.handlers, root.level, sys.excepthook
-    yield
-    logging.captureWarnings(False)
-    sys.excepthook = hook
-    root.handlers = handlers
-    root.setLevel(level)
 
 
 async def serve(_: Stop) -> None: ...

@@ -5,7 +5,6 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
 from typing import Literal
 
 import pytest
@@ -20,17 +19,6 @@ from tests.tokens import EMAIL, AccessIssuer
 
 # Line ends of all kinds, escapes that drive a terminal, and anything else.
 AWKWARD = st.text(st.one_of(st.sampled_from("\n\r\x0b\x0c\x1c\x85\u2028\u2029\x1b\x00"), st.characters()))
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level, hook = root.handlers, root.level, sys.excepthook
-    yield
-    logging.captureWarnings(False)
-    sys.excepthook = hook
-    root.handlers = handlers
-    root.setLevel(level)
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
