@@ -50,7 +50,11 @@ _LEAST_ROOM, _MOST_COLD = 0.1, 0.75  # share of a view that is of a room at leas
 _COLDEST_ROOM, _WARMEST_ROOM = 14.0, 32.0  # °C, of the warmer part and of the wall where nobody says how warm it is
 _ALL_WARMER = 0.9  # share of a view that is warmer than the room only where the room is warmer than was typed
 _COLDER_THAN_OUTSIDE = (0.005, -0.1)  # so much of a view is never colder than outside by a tenth of the difference
-_FROM_OUTSIDE = "The photo looks taken from outside or of a cold room; please take it in a heated room."
+_COLD_ROOM = "The photo looks taken from outside or of a cold room; please take it in a heated room."
+_FROM_OUTSIDE = (
+    "The photo looks taken from outside, or the room is colder than the inside temperature given: "
+    "please check that, and take the photo in a heated room."
+)
 _NO_ROOM = "What is in view is warmer than any room, so it says nothing of leaks: please take a window, door or wall."
 _ROOM_WARMER = "Nearly all in view is warmer than the inside temperature given; that was not used: please check it."
 _OUTSIDE_COLDER = "Places in view are colder than the outside temperature given; that was not used: please check it."
@@ -139,10 +143,10 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
         contradiction = _contradiction(index[valid])
         if contradiction is not None:
             conditions = Conditions.from_fahrenheit(None, None)
-    if known and (
-        _is_cold(temperature[valid], conditions) or (contradiction is None and _seen_from_outside(index[valid]))
-    ):
-        return Detection((), _FROM_OUTSIDE, contradiction)
+    if known and _is_cold(temperature[valid], conditions):
+        return Detection((), _COLD_ROOM, contradiction)
+    if known and contradiction is None and _seen_from_outside(index[valid]):
+        return Detection((), _FROM_OUTSIDE if conditions.typed else _COLD_ROOM)
     if known and not conditions.typed and not conditions.cooling_season:
         conditions = conditions_in_view(temperature, valid, conditions, part)
         if conditions.inside > _WARMEST_ROOM:
