@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from services.analysis.thermography.pictures import photo_format
+from services.analysis.thermography.reading.pictures import photo_format
 from services.tasks.pictures import ANALYSED, media_type
 from services.tasks.uploads import HEAD_BYTES
 

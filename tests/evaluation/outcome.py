@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from contracts.events import Household, PhotoKind, TaskType
 from contracts.reports import DefectKind, Finding, Report, Severity
 from services.analysis.analyser import Analysis, AnalysisRequest, PhotoFile
+from services.analysis.thermography.reading.thermogram import Photograph, ScaleSource, Thermogram, read_thermogram
 from services.analysis.thermography.submission import analyse_submission
-from services.analysis.thermography.thermogram import Photograph, ScaleSource, Thermogram, read_thermogram
 from tests.synthetic import Condition, Scene, make_scene
 from tests.synthetic.scenes import Source
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from contracts.events import TaskType
 from contracts.reports import DefectKind, Severity
-from services.analysis.thermography.thermogram import Photograph, ScaleSource, read_thermogram
+from services.analysis.thermography.reading.thermogram import Photograph, ScaleSource, read_thermogram
 from tests.evaluation.outcome import analyse_files, finding_mask, spot_reading
 
 _NEAR = 0.04  # of the longer side: a region that close to the author's spot counts

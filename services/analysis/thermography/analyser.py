@@ -19,12 +19,12 @@ from pebble import ProcessPool
 from PIL import Image
 
 from services.analysis.analyser import Analysis, AnalysisRequest
-from services.analysis.thermography.advice import catalogue
-from services.analysis.thermography.climate import climate_of
-from services.analysis.thermography.rendering import encode_jpeg
-from services.analysis.thermography.report import METHOD
+from services.analysis.thermography.basis.climate import climate_of
+from services.analysis.thermography.judging.advice import catalogue
+from services.analysis.thermography.reading.thermogram import Photograph, read_thermogram
 from services.analysis.thermography.submission import analyse_submission
-from services.analysis.thermography.thermogram import Photograph, read_thermogram
+from services.analysis.thermography.telling.rendering import encode_jpeg
+from services.analysis.thermography.telling.report import METHOD
 
 log = structlog.get_logger(__name__)
 

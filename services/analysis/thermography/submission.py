@@ -8,11 +8,18 @@ from math import ceil, floor
 from contracts.events import PhotoKind
 from contracts.reports import Report, report_image_name
 from services.analysis.analyser import Analysis, AnalysisRequest, PhotoFile, UnusablePhotosError
-from services.analysis.thermography.conditions import Conditions
-from services.analysis.thermography.observation import assess
-from services.analysis.thermography.pictures import UnreadablePhotoError, photo_format
-from services.analysis.thermography.rendering import Mark, Panel, Rgb, Sheet, draw_sheet, draw_thumbnail
-from services.analysis.thermography.report import (
+from services.analysis.thermography.basis.conditions import Conditions
+from services.analysis.thermography.judging.observation import assess
+from services.analysis.thermography.reading.pictures import UnreadablePhotoError, photo_format
+from services.analysis.thermography.reading.thermogram import (
+    Photograph,
+    Thermogram,
+    looks_ordinary,
+    looks_thermal,
+    read_thermogram,
+)
+from services.analysis.thermography.telling.rendering import Mark, Panel, Rgb, Sheet, draw_sheet, draw_thumbnail
+from services.analysis.thermography.telling.report import (
     finding_detail,
     finding_title,
     footnotes,
@@ -22,13 +29,6 @@ from services.analysis.thermography.report import (
     title,
     unknown_report,
     write_report,
-)
-from services.analysis.thermography.thermogram import (
-    Photograph,
-    Thermogram,
-    looks_ordinary,
-    looks_thermal,
-    read_thermogram,
 )
 
 # looks_thermal() from which on a photo counts as a thermal one; a name that says so needs less.

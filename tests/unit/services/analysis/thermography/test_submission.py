@@ -10,11 +10,12 @@ from PIL import Image
 from contracts.events import Household, PhotoKind, TaskType
 from contracts.reports import ConfidenceLevel, Report, Severity
 from services.analysis.analyser import AnalysisRequest, UnusablePhotosError
-from services.analysis.thermography import submission, thermogram
-from services.analysis.thermography.pictures import Picture, open_picture
-from services.analysis.thermography.rendering import Panel, Sheet
-from services.analysis.thermography.report import round_for_person, round_percent
+from services.analysis.thermography import submission
+from services.analysis.thermography.reading import thermogram
+from services.analysis.thermography.reading.pictures import Picture, open_picture
 from services.analysis.thermography.submission import analyse_submission
+from services.analysis.thermography.telling.rendering import Panel, Sheet
+from services.analysis.thermography.telling.report import round_for_person, round_percent
 from tests.synthetic import Scene, make_scene
 
 RequestFor = Callable[..., AnalysisRequest]

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from services.analysis.thermography.radiometric import read_radiometric
+from services.analysis.thermography.reading.radiometric import read_radiometric
 from tests.unit.services.analysis.thermography.rjpeg import (
     Camera,
     camera_info,
