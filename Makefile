@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run demo test audit fuzz chaos lint format contracts lock evaluate bench up down backup restore clean
+.PHONY: help run demo test audit fuzz chaos lint format contracts lock evaluate bench up down backup restore version release-notes clean
 
 # The newest Python from 3.11 on, unless PYTHON names one.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -20,8 +20,8 @@ run: .venv/embedded ## start the whole backend in one process at http://127.0.0.
 demo: .venv/embedded ## submit a photo pair to a backend of its own, and show the report
 	@exec $(BIN)/python -m deploy.embedded.demo
 
-test: .venv/dev ## run all tests; without Docker all but those that need servers (REQUIRE_DOCKER=1 forbids that)
-	@$(BIN)/python -m pytest
+test: .venv/dev ## run all tests, or TESTS="tests/unit …"; without Docker all but those that need servers (REQUIRE_DOCKER=1 forbids that)
+	@$(BIN)/python -m pytest $(TESTS)
 
 lint: .venv/dev ## check style, types and imports
 	@$(BIN)/ruff check .
@@ -72,6 +72,14 @@ restore: ## put a backup, FROM=…, into an empty Compose system and start it (O
 	@[ -s .env ] && touch .env && echo ".env.example is newer than .env: look whether a setting is missing." || { \
 		$(NEEDS_PYTHON); umask 077; $(PYTHON) deploy/docker/make_env.py > .env.new; mv .env.new .env; \
 		echo "Made .env with random secrets; put your GOOGLE_CLIENT_IDS into it."; }
+
+version: ## print the version of the release
+	@$(NEEDS_PYTHON)
+	@$(PYTHON) -c 'from contracts.version import VERSION; print(VERSION)'
+
+release-notes: ## print what the changelog says of this version
+	@$(NEEDS_PYTHON)
+	@$(PYTHON) -m deploy.release_notes
 
 clean: ## remove the environment and what tools have left; data and .env stay
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache out

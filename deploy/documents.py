@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from contracts.events import EVENTS, Envelope
 from contracts.topology import EXCHANGE, SUBSCRIPTIONS
+from contracts.version import VERSION
 from deploy.embedded.settings import EmbeddedSettings
 from gateway.app import create_app as create_gateway
 from gateway.documentation import merged_openapi
@@ -75,7 +76,7 @@ def _asyncapi() -> dict[str, Any]:
         "asyncapi": "3.0.0",
         "info": {
             "title": "Home energy audit: events",
-            "version": "1.0.0",
+            "version": VERSION,
             "description": "CloudEvents 1.0 in JSON on one topic exchange; the routing key is the event's type. "
             "Delivery is at least once, in no particular order. Within a version only fields are added.",
         },

@@ -9,6 +9,7 @@ import aiohttp
 from fastapi import Depends, FastAPI, Request
 from starlette.types import ASGIApp
 
+from contracts.version import VERSION
 from gateway.access import Admission
 from gateway.api import router
 from gateway.proxy import Upstream, connections
@@ -72,7 +73,7 @@ def create_app(settings: GatewaySettings, metrics: Metrics, services: Services |
 
     app = FastAPI(
         title="Home energy audit",
-        version="1.0.0",
+        version=VERSION,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
