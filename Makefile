@@ -21,7 +21,12 @@ demo: .venv/embedded ## submit a photo pair to a backend of its own, and show th
 	@exec $(BIN)/python -m deploy.embedded.demo
 
 test: .venv/dev ## run all tests, or TESTS="tests/unit …"; without Docker all but those that need servers (REQUIRE_DOCKER=1 forbids that)
+ifdef TESTS
 	@$(BIN)/python -m pytest $(TESTS)
+else
+	@$(BIN)/python -m pytest tests/unit --numprocesses=auto --dist=worksteal
+	@$(BIN)/python -m pytest --ignore=tests/unit
+endif
 
 lint: .venv/dev ## check style, types and imports
 	@$(BIN)/ruff check .
