@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run demo test audit fuzz chaos lint format contracts lock evaluate bench up down backup restore version release-notes clean
+.PHONY: help run demo test audit fuzz chaos lint lint-contracts format contracts lock evaluate bench up down backup restore version release-notes clean
 
 # The newest Python from 3.11 on, unless PYTHON names one.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -12,7 +12,7 @@ BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 help: ## list what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 run: .venv/embedded ## start the whole backend in one process at http://127.0.0.1:8000 (PORT=… chooses another)
 	@exec $(BIN)/python -m deploy.embedded
@@ -33,6 +33,9 @@ lint: .venv/dev ## check style, types and imports
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check . ; exit 1; }
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+lint-contracts: ## check contracts/openapi.yaml and contracts/asyncapi.yaml with their official linters (needs Node.js)
+	@cd tests/contract/linters && npm ci --ignore-scripts --no-audit --no-fund --silent && npm run --silent lint
 
 format: .venv/dev ## put the code into its form
 	@$(BIN)/ruff check --fix --quiet . || true

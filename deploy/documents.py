@@ -73,7 +73,7 @@ def _asyncapi() -> dict[str, Any]:
     """AsyncAPI 3.0: the exchange, what is published to it, and which queue hears of what."""
     names = {event: event.__name__ for event in EVENTS}
     return {
-        "asyncapi": "3.0.0",
+        "asyncapi": "3.1.0",
         "info": {
             "title": "Home energy audit: events",
             "version": VERSION,

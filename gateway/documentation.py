@@ -16,7 +16,7 @@ from services.chassis.problems import problem_document
 
 COMMITTED = Path(contracts.__file__).parent / "openapi.yaml"
 
-_OWN_PATHS = ("/", "/auth/", "/leakage/")
+_OWN_PATHS = {"/": "system", "/auth/": "auth", "/leakage/": "leakage"}
 _SCHEMA_REF = "#/components/schemas/"
 _DESCRIPTION = """\
 How badly a window, door or wall leaks, what that costs, and what to do about it.
@@ -28,6 +28,12 @@ Routes with a lock need `Authorization: Bearer <token>`: the `access_token` of t
 (A backend that runs with `AUTH_MODE=legacy` also takes requests without the header.) Errors are
 [problem details](https://www.rfc-editor.org/rfc/rfc9457); their `detail` is meant for the person at the phone.
 """
+_TAGS = [
+    {"name": "accounts", "description": "Signing in and out, the profile, leaving."},
+    {"name": "analysis", "description": "Submissions of photos, and the jobs that analyse them."},
+    {"name": "status", "description": "Signs of life."},
+    {"name": "tasks", "description": "What was submitted, and its photos."},
+]
 # What the gateway may answer itself: status, meaning, headers.
 _OWN = {
     "400": ("The request cannot be understood", ()),
@@ -95,11 +101,19 @@ def merged_openapi(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for index, path in enumerate(public.paths):
             paths.setdefault(path, {})[public.method.lower()] = _public(operation, public, bare=index > 0)
     for path in _OWN_PATHS:
-        for method, operation in own["paths"][path].items():
-            paths.setdefault(path, {})[method] = _with_problems(deepcopy(operation), _OWN)
+        for method, documented in own["paths"][path].items():
+            operation = deepcopy(documented) | {"operationId": f"read_{_OWN_PATHS[path]}_status"}
+            paths.setdefault(path, {})[method] = _with_problems(operation, _OWN)
     return {
         "openapi": own["openapi"],
-        "info": {**own["info"], "description": _DESCRIPTION},
+        "info": {
+            **own["info"],
+            "description": _DESCRIPTION,
+            "contact": {"name": "The home-energy-audit authors"},
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/", "description": "the gateway that serves this document"}],
+        "tags": _TAGS,
         "paths": paths,
         "components": {
             "schemas": _needed(paths, _schemas(documents)),
@@ -166,7 +180,24 @@ def _schemas(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for name, schema in document.get("components", {}).get("schemas", {}).items():
             if schemas.setdefault(name, schema) != schema:
                 raise ValueError(f"two schemas are named {name}")
-    return {**schemas, "Problem": problem}
+    all_schemas = {**schemas, "Problem": problem}
+    return {name: _with_items(schema) for name, schema in all_schemas.items()}
+
+
+def _with_items(schema: Any) -> Any:
+    """Return ``schema`` with ``items`` beside each ``prefixItems`` of one kind.
+
+    Linters and generators of clients expect ``items`` in an array, though OpenAPI 3.1 does not ask for it.
+    """
+    if isinstance(schema, list):
+        return [_with_items(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    members = {name: _with_items(part) for name, part in schema.items()}
+    prefix = members.get("prefixItems")
+    if prefix and all(part == prefix[0] for part in prefix):
+        members.setdefault("items", prefix[0])
+    return members
 
 
 def _needed(paths: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
