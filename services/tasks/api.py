@@ -155,9 +155,10 @@ async def detect_leak(request: Request) -> SubmissionAnswer:
         submission = read_submission(form.fields)
         if not caller.may_use(submission.user_id):
             raise Problem(403, FOREIGN)
+        newest = await state.profiles.newest_household(submission.user_id)
         # The commit may succeed although we do not hear of it: from here on only the sweeper may remove photos.
         form.keep()
-        answered = await state.store.submit(job_id, submission, form.photos, key, begun, proved_at)
+        answered = await state.store.submit(job_id, submission, form.photos, key, begun, proved_at, newest)
         if answered != job_id:
             form.release()
     return SubmissionAnswer(jobId=answered)
@@ -287,7 +288,7 @@ async def export_account(request: Request) -> StreamingResponse:
     identity = await request.state.access.person(request)
     export: Export = request.state.export
     user_ids = sorted(identity.user_ids)
-    profiles = await export.profiles(user_ids)
+    profiles = await request.state.profiles.stored(user_ids)
     return StreamingResponse(
         export.archive(user_ids, profiles),
         media_type="application/zip",

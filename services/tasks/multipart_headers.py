@@ -23,8 +23,9 @@ def read_file_name(segment: MultipartSegment) -> str | None:
 
     RFC 7578 forbids ``filename*`` (RFC 8187) in forms, but some clients send nothing else for a name that is not ASCII.
     """
-    if segment.filename is not None:
-        return segment.filename
+    name: str | None = segment.filename
+    if name is not None:
+        return name
     disposition = segment.header("Content-Disposition") or ""
     if "filename*" not in disposition.lower():
         return None

@@ -86,7 +86,7 @@ def _task(text: str | None) -> dict[str, Any]:
 
 def _task_type(value: object) -> TaskType | None:
     try:
-        return TaskType(value)
+        return TaskType(value) if isinstance(value, str) else None
     except ValueError:
         return None
 
