@@ -3,6 +3,7 @@
 import io
 import time
 import uuid
+from itertools import cycle, islice
 
 import numpy as np
 import pytest
@@ -262,3 +263,24 @@ def test_the_photos_of_a_task_come_back_as_they_look_without_where_they_were_tak
         assert int(photo.headers["content-length"]) == len(photo.body)
         assert photo.headers["content-type"] == "image/jpeg"
         assert photo.headers["x-content-type-options"] == "nosniff"
+
+
+PLACES = {"02134": "MA", "60601": "IL", "75201": "TX", "98101": "WA", "33101": "FL"}
+TIMES = 50
+ALL_SECONDS = 300.0  # for all of them to be analysed on a busy test machine
+
+
+def test_a_submission_carries_the_profile_that_was_acknowledged_right_before_it(backend: Backend, pair: Pair) -> None:
+    app = backend.phone("moving")
+    sent = []
+    for zip_code in islice(cycle(PLACES), TIMES):
+        assert app.update_profile(zip=zip_code).status == 200
+        answer = app.submit(task(), pair)
+        assert answer.status == 200, answer.body
+        sent.append((answer.json()["jobId"], PLACES[zip_code]))
+    wrong = []
+    for job_id, state in sent:
+        said = app.wait(job_id, ALL_SECONDS)["report"]["assumptions"]
+        if f"Climate and energy prices are those of {state}." not in said:
+            wrong.append((state, said))
+    assert wrong == []
