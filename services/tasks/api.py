@@ -59,7 +59,9 @@ _SUBMISSION_FORM = {
                         "task_json": {
                             "type": "string",
                             "minLength": 1,
-                            "description": "the task as JSON; temperatures are strings in °F",
+                            "description": "the task as JSON. Temperatures are strings in °F, or in °C with their unit "
+                            "(`71.5`, `21,5 °C`, `−5`); a single comma or point is the decimal separator. Capitals and "
+                            "spaces around `type` make no difference; an unknown type is stored as none.",
                             "examples": [
                                 '{"id":"824389a5-6a5e-4b0c-9a53-0f7d5c1f2e11","title":"North window","type":"window",'
                                 '"state":"draft","decision":null,"insideTemp":"71","outsideTemp":"35"}'
@@ -76,7 +78,7 @@ _SUBMISSION_FORM = {
                             "type": "string",
                             "format": "binary",
                             "description": "the other photo of the pair; further ones are `media2`, `media3`, …, "
-                            "or repeat the name `media`",
+                            "or repeat the name `media`. Every part with a file name is a photo, whatever its name.",
                         },
                     },
                 },

@@ -1,6 +1,7 @@
 """What the published app and newer builds do, through the gateway of a whole running system."""
 
 import io
+import json
 import time
 import uuid
 from itertools import cycle, islice
@@ -284,3 +285,24 @@ def test_a_submission_carries_the_profile_that_was_acknowledged_right_before_it(
         if f"Climate and energy prices are those of {state}." not in said:
             wrong.append((state, said))
     assert wrong == []
+
+
+def test_a_form_of_another_client_is_understood(backend: Backend, pair: Pair) -> None:
+    app = backend.phone("foreign")
+    boundary = "=_Part(1,2)/3:4?5"
+    sent = task(type=" Window", insideTemp="21,5 °C", outsideTemp="−5ºC")
+    parts = [
+        f'name="{name}"\r\n\r\n{value}'.encode() for name, value in (("uid", app.uid), ("task_json", json.dumps(sent)))
+    ]
+    parts += [f"name=\"files[]\"; filename*=UTF-8''{name}\r\n\r\n".encode() + data for name, data in pair]
+    body = (
+        b"".join(f"--{boundary}\r\nContent-Disposition: form-data; ".encode() + part + b"\r\n" for part in parts)
+        + f"--{boundary}--\r\n".encode()
+    )
+    answer = app.request("POST", "/detect_leak", body, f"multipart/form-data; boundary={boundary}")
+    assert answer.status == 200, answer.body
+    assert app.wait(answer.json()["jobId"])["status"] == "done"
+    app.bearer = backend.issuer.token(app.uid)
+    stored = app.request("GET", f"/v1/tasks/{sent['id']}").json()
+    assert (stored["type"], stored["insideTemp"], stored["outsideTemp"]) == ("window", 70.7, 23.0)
+    assert [photo["name"] for photo in stored["photos"] if photo["kind"] in ("rgb", "thermal")] == [n for n, _ in pair]
