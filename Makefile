@@ -1,7 +1,6 @@
 # Everything a person does with this repository; `make help` lists it.
 .DEFAULT_GOAL := help
-SHELL := /bin/bash
-.SHELLFLAGS := -eu -o pipefail -c
+# Recipes end by themselves when a command fails: make 3.81, which macOS has, ignores .SHELLFLAGS.
 .PHONY: help run demo test audit fuzz chaos lint lint-contracts format contracts lock evaluate bench up down backup restore version release-notes clean
 
 # The newest Python from 3.11 on, unless PYTHON names one.
@@ -59,7 +58,7 @@ contracts: .venv/dev ## write the schemas, openapi.yaml and asyncapi.yaml from t
 lock: .venv/dev ## choose the newest packages that pyproject.toml allows, and lock them with hashes
 	@for extra in gateway auth tasks analysis embedded dev; do \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-			--no-header --upgrade --extra $$extra -o locks/$$extra.txt pyproject.toml; done
+			--no-header --upgrade --extra $$extra -o locks/$$extra.txt pyproject.toml || exit 1; done
 
 audit: .venv/dev ## look up known vulnerabilities of the locked packages; says so when it could not
 	@$(BIN)/python -m deploy.audit
@@ -77,9 +76,13 @@ restore: ## put a backup, FROM=…, into an empty Compose system and start it (O
 	@OVERWRITE=$(OVERWRITE) deploy/docker/restore.sh "$(FROM)"
 
 .env: .env.example
-	@[ -s .env ] && touch .env && echo ".env.example is newer than .env: look whether a setting is missing." || { \
-		$(NEEDS_PYTHON); umask 077; $(PYTHON) deploy/docker/make_env.py > .env.new; mv .env.new .env; \
-		echo "Made .env with random secrets; put your GOOGLE_CLIENT_IDS into it."; }
+	@if [ -s .env ]; then \
+		touch .env && echo ".env.example is newer than .env: look whether a setting is missing."; \
+	else \
+		$(NEEDS_PYTHON); \
+		(umask 077 && $(PYTHON) deploy/docker/make_env.py > .env.new) && mv .env.new .env && \
+		echo "Made .env with random secrets; put your GOOGLE_CLIENT_IDS into it."; \
+	fi
 
 version: ## print the version of the release
 	@$(NEEDS_PYTHON)

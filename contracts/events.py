@@ -20,11 +20,16 @@ from contracts.wire import Wire
 
 
 class TaskType(StrEnum):
-    """What was photographed."""
+    """What was photographed. Spaces around a value and capitals make no difference to a reader."""
 
     WINDOW = "window"
     DOOR = "door"
     WALL = "wall"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        folded = value.strip().casefold() if isinstance(value, str) else None
+        return next((member for member in cls if member.value == folded), None)
 
 
 class PhotoKind(StrEnum):

@@ -72,7 +72,11 @@ class ProfileUpdate(Wire):
     )
 
     userID: UserId  # noqa: N815 - the app's name
-    zip: Annotated[str, StringConstraints(strip_whitespace=True, max_length=16)] | None = None
+    zip: Annotated[str, StringConstraints(strip_whitespace=True, max_length=16)] | None = Field(
+        None,
+        description="a US ZIP code (`02134`, `02134-1234`); a report says which climate it took, and why when no state "
+        "can be told",
+    )
     ownership: Annotated[str, StringConstraints(max_length=100)] | None = Field(None, examples=["Own", "Rent"])
     electricCompany: Annotated[str, StringConstraints(max_length=255)] | None = None  # noqa: N815
     budget: Annotated[str, StringConstraints(max_length=255)] | None = Field(

@@ -10,14 +10,14 @@ umask 077
 to=${1:?"Say where to: make backup TO=<folder>"}
 to=${to%/}
 here=$(dirname "$0")
-. "$here/containers_only.sh"
+. "$here/shared.sh"
 [ ! -e "$to" ] || { echo "$to exists already; nothing was written." >&2; exit 1; }
 (cd "$here/../.." && containers_only SQL_URL MONGO_URL)
 
 part=$to.part
 rm -rf "$part"
 mkdir -p "$part"
-part=$(realpath "$part")
+part=$(CDPATH='' cd "$part" && pwd -P)
 cd "$here/../.."
 
 began=$(date +%s)
@@ -26,8 +26,8 @@ docker compose exec -T mysql sh -c 'MYSQL_PWD="$MYSQL_PASSWORD" exec mysqldump -
   --no-tablespaces --set-gtid-purged=OFF --loose-skip-masking-policies -u "$MYSQL_USER" "$MYSQL_DATABASE"' > "$part/records.sql"
 docker compose run --rm --no-deps -T tasks python -m services.tasks photos export --records-from "$began" \
   > "$part/photos.bson"
-(cd "$part" && sha256sum records.sql photos.bson > SHA256SUMS)
-sync -f "$part"
+(cd "$part" && sha256 records.sql photos.bson > SHA256SUMS)
+case $(uname) in Darwin) sync ;; *) sync -f "$part" ;; esac
 cd - > /dev/null
 mv "$part" "$to"
 echo "Backed up into $to."

@@ -59,7 +59,9 @@ _SUBMISSION_FORM = {
                         "task_json": {
                             "type": "string",
                             "minLength": 1,
-                            "description": "the task as JSON; temperatures are strings in °F",
+                            "description": "the task as JSON. Temperatures are strings in °F, or in °C with their unit "
+                            "(`71.5`, `21,5 °C`, `−5`); a single comma or point is the decimal separator. Capitals and "
+                            "spaces around `type` make no difference; an unknown type is stored as none.",
                             "examples": [
                                 '{"id":"824389a5-6a5e-4b0c-9a53-0f7d5c1f2e11","title":"North window","type":"window",'
                                 '"state":"draft","decision":null,"insideTemp":"71","outsideTemp":"35"}'
@@ -76,7 +78,7 @@ _SUBMISSION_FORM = {
                             "type": "string",
                             "format": "binary",
                             "description": "the other photo of the pair; further ones are `media2`, `media3`, …, "
-                            "or repeat the name `media`",
+                            "or repeat the name `media`. Every part with a file name is a photo, whatever its name.",
                         },
                     },
                 },
@@ -155,9 +157,10 @@ async def detect_leak(request: Request) -> SubmissionAnswer:
         submission = read_submission(form.fields)
         if not caller.may_use(submission.user_id):
             raise Problem(403, FOREIGN)
+        newest = await state.profiles.newest_household(submission.user_id)
         # The commit may succeed although we do not hear of it: from here on only the sweeper may remove photos.
         form.keep()
-        answered = await state.store.submit(job_id, submission, form.photos, key, begun, proved_at)
+        answered = await state.store.submit(job_id, submission, form.photos, key, begun, proved_at, newest)
         if answered != job_id:
             form.release()
     return SubmissionAnswer(jobId=answered)
@@ -287,7 +290,7 @@ async def export_account(request: Request) -> StreamingResponse:
     identity = await request.state.access.person(request)
     export: Export = request.state.export
     user_ids = sorted(identity.user_ids)
-    profiles = await export.profiles(user_ids)
+    profiles = await request.state.profiles.stored(user_ids)
     return StreamingResponse(
         export.archive(user_ids, profiles),
         media_type="application/zip",

@@ -33,6 +33,7 @@ from services.tasks.internal_api import router as internal_router
 from services.tasks.models import outbox, sign_outs
 from services.tasks.photos.store import PhotoStore, PhotoStoreError
 from services.tasks.privacy.photos import ShownPhotos
+from services.tasks.profiles import Profiles
 from services.tasks.settings import TasksSettings
 from services.tasks.store import Bounds, TaskStore
 from services.tasks.sweeper import Sweeper
@@ -52,6 +53,7 @@ class State(TypedDict):
     shown_photos: ShownPhotos
     access: Access
     sign_outs: SignOuts
+    profiles: Profiles
     export: Export
     limits: Limits
     service_token: str
@@ -99,13 +101,16 @@ def create_app(
             jwks = CachedDocument(f"{settings.auth_url}/.well-known/jwks.json", http)
             google = GoogleTokens(CachedDocument(settings.google_certs_url, http), settings.google_client_ids)
             shown = ShownPhotos(photos, settings.max_photo_bytes)
+            profiles = Profiles(http, settings.auth_url, service_token)
+            stack.push_async_callback(profiles.close)
             yield State(
                 store=store,
                 photos=photos,
                 shown_photos=shown,
                 access=Access(Bearers(AccessTokens(jwks), google), settings.auth_mode, signed_out.refuse),
                 sign_outs=signed_out,
-                export=Export(store, shown, http, settings.auth_url, service_token),
+                profiles=profiles,
+                export=Export(store, shown),
                 limits=Limits(settings.max_photo_bytes, settings.max_photos),
                 service_token=service_token,
                 metrics=metrics,

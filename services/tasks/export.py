@@ -13,20 +13,12 @@ from pathlib import PurePosixPath
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
-import aiohttp
-
-from contracts.internal import PROFILE_PATH
-from services.chassis.correlation import traceparent
-from services.chassis.problems import unavailable
 from services.tasks.photos.store import PhotoNotFoundError
 from services.tasks.privacy.photos import ShownPhotos
 from services.tasks.privacy.pieces import UnreadableError
 from services.tasks.store import TaskStore
 
-PROFILE_TIMEOUT = aiohttp.ClientTimeout(total=5)
 ARCHIVE = "home-energy-audit.zip"
-
-AWAY = "Your profile cannot be read right now. Please try again in a few seconds."
 
 _UNPRINTABLE = re.compile(r"[^\w .()+-]")
 _EXTENSIONS = {
@@ -44,31 +36,9 @@ _EXTENSIONS = {
 class Export:
     """Collects what is kept of a person; user ids are given normalised."""
 
-    def __init__(
-        self, store: TaskStore, shown: ShownPhotos, http: aiohttp.ClientSession, auth_url: str, service_token: str
-    ) -> None:
+    def __init__(self, store: TaskStore, shown: ShownPhotos) -> None:
         self._store = store
         self._photos = shown
-        self._http = http
-        self._auth_url = auth_url
-        self._token = service_token
-
-    async def profiles(self, user_ids: Sequence[str]) -> list[dict[str, Any]]:
-        """What auth knows under each of the user ids. Raises :class:`Problem` 503 while auth is away."""
-        parent = traceparent()
-        headers = {"Authorization": f"Bearer {self._token}"} | ({"traceparent": parent} if parent else {})
-        found = []
-        try:
-            for user_id in user_ids:
-                async with self._http.get(
-                    self._auth_url + PROFILE_PATH, params={"userID": user_id}, headers=headers, timeout=PROFILE_TIMEOUT
-                ) as response:
-                    if response.status != 404:
-                        response.raise_for_status()
-                        found.append(await response.json())
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise unavailable(AWAY) from error
-        return found
 
     async def archive(self, user_ids: Sequence[str], profiles: Sequence[Mapping[str, Any]]) -> AsyncIterator[bytes]:
         """The bytes of the archive."""

@@ -31,6 +31,7 @@ STANDING = sa.select(
     last_sign_out(sign_outs),
 )
 
+_THIS_PERSON = households.c.userID == sa.bindparam("user_id")
 _ONE = sa.select(sa.literal_column("1")).subquery("one")
 # A row in any case; that of the task, if there is one, is locked.
 KNOWN = (
@@ -38,10 +39,8 @@ KNOWN = (
         leakage_tasks.c.taskID,
         leakage_tasks.c.userID,
         leakage_tasks.c.jobID,
-        sa.select(households.c.household)
-        .where(households.c.userID == sa.bindparam("user_id"))
-        .scalar_subquery()
-        .label("household"),
+        sa.select(households.c.household).where(_THIS_PERSON).scalar_subquery().label("household"),
+        sa.select(households.c.version).where(_THIS_PERSON).scalar_subquery().label("householdVersion"),
         _UNFINISHED_COUNT,
         DELETED_SINCE,
     )

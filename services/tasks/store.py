@@ -25,6 +25,7 @@ from contracts.events import (
     TaskSubmitted,
     TaskType,
 )
+from contracts.internal import NewestHousehold
 from services.chassis.correlation import correlated, traceparent
 from services.chassis.database import Database, microseconds, now
 from services.chassis.outbox import Leased, Outbox
@@ -161,12 +162,14 @@ class TaskStore:
         key: str | None = None,
         begun: float | None = None,
         proved_at: int | None = None,
+        newest: NewestHousehold | None = None,
     ) -> str:
         """Store a submission, in place of an earlier one of the same task, and announce it; the id of its job.
 
         When it repeats an earlier request (see :mod:`.idempotency`), that one's job is answered instead, and nothing
         is stored. ``begun`` is when its upload began, by the clock of the event loop; by default, now. ``proved_at``
         is when the token that it came with was proved (Unix time), as :class:`Identity` has it; None without one.
+        ``newest`` is the household that auth has; None when auth did not tell.
         After a :class:`Problem` nothing is stored either: 403 when the task is somebody else's, 409 when ``key`` came
         with another submission, 410 when the account was deleted since either, 429 when too many jobs of this person
         have not ended.
@@ -177,7 +180,7 @@ class TaskStore:
         async def change() -> str | Leased:
             async with self._database.write() as connection:
                 since = clock() - start
-                return await self._submit(connection, job_id, submission, uploaded, key, since, proved_at)
+                return await self._submit(connection, job_id, submission, uploaded, key, since, proved_at, newest)
 
         answered = await _again_when_lost(change)
         if isinstance(answered, str):
@@ -194,6 +197,7 @@ class TaskStore:
         key: str | None,
         begun_seconds_ago: float,
         proved_at: int | None,
+        newest: NewestHousehold | None,
     ) -> str | Leased:
         """The announcement of the job, or the id of the job that was submitted before instead."""
         task_id = submission.task_id
@@ -216,7 +220,7 @@ class TaskStore:
             raise Problem(410, DELETED)
         if key is not None and (named := await self._named(connection, submission.user_id, key, submitted)):
             return await self._repeated(connection, named, proved_at)
-        household = None if known.household is None else Household.model_validate(known.household)
+        household = await self._newest_household(connection, submission.user_id, known, newest)
         given = of_analysis(submitted, household)
         values = {
             "title": submission.title,
@@ -353,6 +357,23 @@ class TaskStore:
         )
         await connection.execute(sa.delete(suggestions).where(suggestions.c.taskID == task_id))
         return ended.rowcount
+
+    async def _newest_household(
+        self, connection: AsyncConnection, user_id: str, known: Any, newest: NewestHousehold | None
+    ) -> Household | None:
+        """Return the household that a submission carries: the newer one of the events' and ``newest``.
+
+        The newer one is kept, so that the job carries no older one when it is announced again.
+        """
+        stored = None if known.household is None else Household.model_validate(known.household)
+        if newest is None:
+            return stored
+        if newest.household is None or (stored is None and newest.household == Household()):
+            return None
+        if stored is not None and newest.version <= known.householdVersion:
+            return stored
+        await self._keep_household(connection, user_id, newest.version, newest.household)
+        return newest.household
 
     async def _household(self, connection: AsyncConnection, user_id: str) -> Household | None:
         stored = await connection.scalar(sa.select(households.c.household).where(households.c.userID == user_id))
@@ -655,23 +676,25 @@ class TaskStore:
 
     async def remember_household(self, update: ProfileUpdated) -> None:
         """Keep what auth says of a home, unless something newer is known."""
-        new = {"version": update.version, "household": update.household.model_dump(mode="json")}
 
         async def change() -> None:
             async with self._database.write() as connection:
-                if await self._erasures.outdate(connection, update.user_id, update.version):
-                    return
-                known = await connection.scalar(
-                    sa.select(households.c.version).where(households.c.userID == update.user_id).with_for_update()
-                )
-                if known is None:
-                    await connection.execute(sa.insert(households).values(userID=update.user_id, **new))
-                elif known < update.version:
-                    await connection.execute(
-                        sa.update(households).where(households.c.userID == update.user_id).values(**new)
-                    )
+                await self._keep_household(connection, update.user_id, update.version, update.household)
 
         await _again_when_lost(change)
+
+    async def _keep_household(
+        self, connection: AsyncConnection, user_id: str, version: int, household: Household
+    ) -> None:
+        if await self._erasures.outdate(connection, user_id, version):
+            return
+        new = {"version": version, "household": household.model_dump(mode="json")}
+        mine = households.c.userID == user_id
+        known = await connection.scalar(sa.select(households.c.version).where(mine).with_for_update())
+        if known is None:
+            await connection.execute(sa.insert(households).values(userID=user_id, **new))
+        elif known < version:
+            await connection.execute(sa.update(households).where(mine).values(**new))
 
 
 _NO_REPORT: dict[str, None] = dict.fromkeys(

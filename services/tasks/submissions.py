@@ -1,7 +1,6 @@
 """What a person submits: the fields of the form, read leniently where the old backend was lenient."""
 
 import json
-import math
 import re
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -9,11 +8,11 @@ from typing import Any, NoReturn
 from contracts.events import TaskType
 from services.chassis.identity import normalised
 from services.chassis.problems import Problem
+from services.tasks.temperatures import read_temperature
 
 TASK_ID_LENGTH = 64
 TITLE_LENGTH = 255
 STATES = ("draft", "open", "closed")
-WARMEST_F = 1000.0  # beyond it a number is a slip of the finger, not a temperature
 
 _TASK_ID = re.compile(r"[^\s/\\\x00-\x1f\x7f]+")
 
@@ -54,17 +53,17 @@ def read_submission(fields: dict[str, str]) -> Submission:
     title = _text(task.get("title"))
     if title is not None and len(title) > TITLE_LENGTH:
         _refuse(f"The title is longer than {TITLE_LENGTH} characters. Please shorten it.")
-    kind, state = task.get("type"), task.get("state")
+    state = task.get("state")
     return Submission(
         user_id=user_id,
         task_id=task_id,
         title=title,
-        task_type=TaskType(kind) if kind in list(TaskType) else None,
+        task_type=_task_type(task.get("type")),
         state=state if state in STATES else "draft",
         decision=_short(task.get("decision"), 64),
         closed_result=_short(task.get("closedResult"), 255),
-        inside_temp_f=_temperature(task.get("insideTemp"), "inside"),
-        outside_temp_f=_temperature(task.get("outsideTemp"), "outside"),
+        inside_temp_f=read_temperature(task.get("insideTemp"), "inside"),
+        outside_temp_f=read_temperature(task.get("outsideTemp"), "outside"),
     )
 
 
@@ -85,6 +84,13 @@ def _task(text: str | None) -> dict[str, Any]:
     return task
 
 
+def _task_type(value: object) -> TaskType | None:
+    try:
+        return TaskType(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
 def _text(value: object) -> str | None:
     return value.replace("\x00", "").strip() or None if isinstance(value, str) else None
 
@@ -93,19 +99,3 @@ def _short(value: object, length: int) -> str | None:
     """Free text that only the app itself writes and reads; what does not fit is nothing that it wrote."""
     text = _text(value)
     return text if text is None or len(text) <= length else None
-
-
-def _temperature(value: object, where: str) -> float | None:
-    """°F from what the app sends: a string, possibly empty; numbers are taken too."""
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return None
-    try:
-        if isinstance(value, str):
-            number = float(value.strip().removesuffix("F").removesuffix("f").removesuffix("°").strip())
-        else:
-            number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
-    except (ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number) or abs(number) > WARMEST_F:
-        _refuse(f"The {where} temperature must be a number in °F, such as 71.5. Please correct it.")
-    return number

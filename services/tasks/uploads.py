@@ -1,8 +1,9 @@
 """Receiving a submission: the multipart stream is parsed once, and each photo goes straight into the photo store.
 
 Memory stays bounded for any input: a piece of the stream, one chunk of a photo, and the text of the FIELDS up to
-FIELD_BYTES each; whatever else a form holds is passed over. Photos are written under ids allocated here; unless the
-caller keeps the form, leaving the context removes whatever was written, after a cancellation too.
+FIELD_BYTES each. Other fields are passed over; every file is a photo, so that none gets lost unseen. Photos are
+written under ids allocated here; unless the caller keeps the form, leaving the context removes whatever was written,
+after a cancellation too.
 """
 
 import asyncio
@@ -12,11 +13,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from multipart import MultipartError, MultipartSegment, PushMultipartParser
 from starlette.requests import ClientDisconnect, Request
 
 from contracts.events import PhotoKind
 from services.chassis.problems import Problem
+from services.tasks.multipart_headers import read_content_type, read_file_name
 from services.tasks.photos.store import PhotoMetadata, PhotoStore, PhotoWriter, new_photo_id
 from services.tasks.pictures import ANALYSED, media_type
 
@@ -30,6 +32,12 @@ _NAME = re.compile(r"obs(\d{1,4})_(rgb|thermal)\b", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[^\w .()+-]")
 
 BROKEN = "The upload broke off or is damaged. Please submit it again."
+NO_BOUNDARY = "The Content-Type of the form names no boundary. Write it as: multipart/form-data; boundary=…"
+WRONG_BOUNDARY = "The form does not begin with the boundary that its Content-Type names. Both must be alike."
+NO_FILE_NAME = (
+    "The part '{}' holds a photo but names no file. Please send each photo with a file name, such as obs0_rgb.jpg."
+)
+NESTED = "The part '{}' is a form of its own. Please send each photo as a part: media0, media1, …"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,25 +107,35 @@ class _Reader:
         self._job_id = job_id
         self._limits = limits
         self._form = form
-        self._part: _PhotoPart | _FieldPart | None = None
+        self._part: _PhotoPart | _FieldPart | _OtherPart | None = None
+        self._parts = 0
         self._writers: list[PhotoWriter] = []
         self._of_kind = dict.fromkeys(PhotoKind, 0)
 
     async def read(self, request: Request) -> None:
-        content_type, options = parse_options_header(request.headers.get("content-type", ""))
+        content_type, boundary = read_content_type(request.headers.get("content-type", ""))
         if content_type != "multipart/form-data":
             raise Problem(415, "Send the task and its photos as multipart/form-data.")
+        if not boundary:
+            raise Problem(400, NO_BOUNDARY)
+        first_line = f"--{boundary}\r\n".encode()
+        head = b""
         try:
-            parser = PushMultipartParser(options.get("boundary", ""), max_segment_count=PART_COUNT)
+            parser = PushMultipartParser(boundary, max_segment_count=PART_COUNT)
             async for data in request.stream():
+                head += data[: len(first_line) - len(head)]
                 for event in parser.parse(data) if data else ():
                     await self._take(event)
             parser.close()  # raises when the end of the form is missing
-        except (MultipartError, ClientDisconnect) as error:
+        except ClientDisconnect as error:
             raise Problem(400, BROKEN) from error
+        except MultipartError as error:
+            is_foreign = self._parts == 0 and not first_line.startswith(head)
+            raise Problem(400, WRONG_BOUNDARY if is_foreign else BROKEN) from error
 
     async def _take(self, event: MultipartSegment | bytes | bytearray | None) -> None:
         if isinstance(event, MultipartSegment):
+            self._parts += 1
             self._part = self._begin(event)
         elif self._part is not None:
             if event is None:
@@ -126,15 +144,19 @@ class _Reader:
             else:
                 await self._part.write(event)
 
-    def _begin(self, segment: MultipartSegment) -> "_PhotoPart | _FieldPart | None":
+    def _begin(self, segment: MultipartSegment) -> "_PhotoPart | _FieldPart | _OtherPart":
         name = segment.name or ""
-        if segment.filename is None:
-            return _FieldPart(self._form.fields, name) if name in FIELDS else None
-        if not name.startswith("media"):
-            return None  # the old backend ignored other files too
+        if name in FIELDS:
+            return _FieldPart(self._form.fields, name)
+        if (segment.content_type or "").startswith("multipart/"):
+            raise Problem(422, NESTED.format(_clean(name)))
+        # Whatever its field is called, a file is a photo: the app says media0, others say files[] or photo.
+        file_name = read_file_name(segment)
+        if file_name is None:
+            return _OtherPart(name)
         if len(self._form.photos) >= self._limits.photos:
             raise Problem(422, f"There are more than {self._limits.photos} photos. Please submit fewer at a time.")
-        photo_name = _clean(segment.filename)
+        photo_name = _clean(file_name)
         photo_id = new_photo_id()
         writer = self._store.writer(photo_id, PhotoMetadata(f"{self._job_id}_{photo_name}"))
         self._writers.append(writer)
@@ -164,6 +186,21 @@ class _FieldPart:
             self._fields.setdefault(self._name, self._value.decode())
         except UnicodeDecodeError:
             raise Problem(422, f"The field '{self._name}' is not UTF-8 text.") from None
+
+
+class _OtherPart:
+    """A field that nobody asked for: passed over, unless it is a photo, which must not get lost unseen."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._head = b""
+
+    async def write(self, data: bytes | bytearray) -> None:
+        self._head += bytes(data[: HEAD_BYTES - len(self._head)])
+
+    async def end(self) -> None:
+        if media_type(self._head) is not None:
+            raise Problem(422, NO_FILE_NAME.format(_clean(self._name)))
 
 
 class _PhotoPart:

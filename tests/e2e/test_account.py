@@ -178,5 +178,6 @@ def test_nobody_writes_what_only_the_system_may_write(backend: Backend) -> None:
 
 def test_the_profiles_that_services_tell_each_other_are_not_reached_through_the_gateway(backend: Backend) -> None:
     app = backend.phone("outside", signed_in=True)
-    for path in ("/internal/profile", "/auth/internal/profile", "/v1/account/../../internal/profile"):
-        assert app.request("GET", f"{path}?userID={app.uid}").status == 404
+    for name in ("profile", "household"):
+        for path in (f"/internal/{name}", f"/auth/internal/{name}", f"/v1/account/../../internal/{name}"):
+            assert app.request("GET", f"{path}?userID={app.uid}").status == 404

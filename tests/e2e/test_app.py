@@ -1,8 +1,10 @@
 """What the published app and newer builds do, through the gateway of a whole running system."""
 
 import io
+import json
 import time
 import uuid
+from itertools import cycle, islice
 
 import numpy as np
 import pytest
@@ -262,3 +264,45 @@ def test_the_photos_of_a_task_come_back_as_they_look_without_where_they_were_tak
         assert int(photo.headers["content-length"]) == len(photo.body)
         assert photo.headers["content-type"] == "image/jpeg"
         assert photo.headers["x-content-type-options"] == "nosniff"
+
+
+PLACES = {"02134": "MA", "60601": "IL", "75201": "TX", "98101": "WA", "33101": "FL"}
+TIMES = 50
+ALL_SECONDS = 300.0  # for all of them to be analysed on a busy test machine
+
+
+def test_a_submission_carries_the_profile_that_was_acknowledged_right_before_it(backend: Backend, pair: Pair) -> None:
+    app = backend.phone("moving")
+    sent = []
+    for zip_code in islice(cycle(PLACES), TIMES):
+        assert app.update_profile(zip=zip_code).status == 200
+        answer = app.submit(task(), pair)
+        assert answer.status == 200, answer.body
+        sent.append((answer.json()["jobId"], PLACES[zip_code]))
+    wrong = []
+    for job_id, state in sent:
+        said = app.wait(job_id, ALL_SECONDS)["report"]["assumptions"]
+        if f"Climate and energy prices are those of {state}." not in said:
+            wrong.append((state, said))
+    assert wrong == []
+
+
+def test_a_form_of_another_client_is_understood(backend: Backend, pair: Pair) -> None:
+    app = backend.phone("foreign")
+    boundary = "=_Part(1,2)/3:4?5"
+    sent = task(type=" Window", insideTemp="21,5 °C", outsideTemp="−5ºC")
+    parts = [
+        f'name="{name}"\r\n\r\n{value}'.encode() for name, value in (("uid", app.uid), ("task_json", json.dumps(sent)))
+    ]
+    parts += [f"name=\"files[]\"; filename*=UTF-8''{name}\r\n\r\n".encode() + data for name, data in pair]
+    body = (
+        b"".join(f"--{boundary}\r\nContent-Disposition: form-data; ".encode() + part + b"\r\n" for part in parts)
+        + f"--{boundary}--\r\n".encode()
+    )
+    answer = app.request("POST", "/detect_leak", body, f"multipart/form-data; boundary={boundary}")
+    assert answer.status == 200, answer.body
+    assert app.wait(answer.json()["jobId"])["status"] == "done"
+    app.bearer = backend.issuer.token(app.uid)
+    stored = app.request("GET", f"/v1/tasks/{sent['id']}").json()
+    assert (stored["type"], stored["insideTemp"], stored["outsideTemp"]) == ("window", 70.7, 23.0)
+    assert [photo["name"] for photo in stored["photos"] if photo["kind"] in ("rgb", "thermal")] == [n for n, _ in pair]

@@ -267,10 +267,7 @@ def _assumptions(
     """What the figures take for granted, for a person."""
     thing = f"The {part.value} is" if part is not None else "What was photographed is taken for part of a wall, and"
     texts = [f"{thing} taken to be of the usual size."]
-    if climate.state is None:
-        texts.append("No state is known from the ZIP code: the climate and prices are the US average.")
-    else:
-        texts.append(f"Climate and energy prices are those of {climate.state}.")
+    texts.append(climate.origin)
     if climate.heating_degree_days > 0:
         texts.append("Heating is taken to be gas with 80 % efficiency; electric heating costs more.")
     else:

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from contracts.events import AccountDeleted, ProfileUpdated, SignedOut
-from contracts.internal import PROFILE_PATH
+from contracts.internal import HOUSEHOLD_PATH, PROFILE_PATH, NewestHousehold
 from services.auth.app import MIGRATIONS, SERVICE
 from services.auth.models import metadata, outbox, sign_outs
 from services.auth.store import UserStore
@@ -236,3 +236,22 @@ async def test_a_profile_is_told_to_services_only(auth: Auth) -> None:
     assert (await ask(auth, "GET", f"{PROFILE_PATH}?userID=nobody", SERVICE_TOKEN))[0] == 404
     for wrong in (None, token, "", SERVICE_TOKEN[:-1]):
         assert (await ask(auth, "GET", path, wrong))[0] == 401
+
+
+async def test_the_newest_household_is_told_to_services_only(auth: Auth) -> None:
+    token = await auth.login()
+    path = f"{HOUSEHOLD_PATH}?userID={auth.email}"
+    status, first = await ask(auth, "GET", path, SERVICE_TOKEN)
+    assert (status, first["household"]["zip_code"]) == (200, None)
+    await auth.post("/update_profile", {"userID": auth.email, "zip": "02134"}, token)
+    (event,) = await auth.events(1)
+    told = NewestHousehold.model_validate((await ask(auth, "GET", path, SERVICE_TOKEN))[1])
+    assert (told.version, told.household) == (event.version, event.household)
+    assert told.version > first["version"]
+    for wrong in (None, token, "", SERVICE_TOKEN[:-1]):
+        assert (await ask(auth, "GET", path, wrong))[0] == 401
+
+
+async def test_without_an_account_there_is_no_newest_household(auth: Auth) -> None:
+    status, told = await ask(auth, "GET", f"{HOUSEHOLD_PATH}?userID=nobody", SERVICE_TOKEN)
+    assert (status, told) == (200, {"version": 0, "household": None})

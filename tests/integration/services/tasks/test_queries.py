@@ -19,12 +19,12 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
 from contracts.events import AnalysisStarted, Envelope, Household, ProfileUpdated, TaskSubmitted
+from contracts.internal import NewestHousehold
 from services.auth.app import MIGRATIONS as AUTH_MIGRATIONS
 from services.auth.models import metadata as auth_metadata
 from services.auth.models import outbox as auth_outbox
@@ -355,7 +355,8 @@ async def _submissions(store: TaskStore) -> None:
     pictures = [StoredPicture(done.image_id or "", "report", "image.jpg")]
     assert await store.complete_job(done, pictures)
     assert not await store.complete_job(completed("no job"), pictures)
-    await store.submit("job 6", submission("another task", ME), uploaded())
+    moved = NewestHousehold(version=4, household=Household(zip_code="02134"))
+    await store.submit("job 6", submission("another task", ME), uploaded(), newest=moved)
     assert await store.fail_job("job 6", "it failed")
     await store.remember_household(ProfileUpdated(user_id=ME, version=5, household=Household(zip_code="15213")))
 
@@ -370,10 +371,8 @@ async def _reading(store: TaskStore, folder: Path) -> None:
     assert len(page) == 21
     await store.list_tasks(ME, (page[-1]["createdAt"], page[-1]["taskID"]), 21)
     await store.list_tasks(ME, (None, "zzz"), 21)
-    shown = ShownPhotos(FilePhotos(folder / "none"), 1000)
-    async with aiohttp.ClientSession() as http:
-        export = Export(store, shown, http, "http://127.0.0.1:1", SECRET)
-        assert len([piece async for piece in export.archive([ME, "subject of me"], [])]) > TASKS // PEOPLE
+    export = Export(store, ShownPhotos(FilePhotos(folder / "none"), 1000))
+    assert len([piece async for piece in export.archive([ME, "subject of me"], [])]) > TASKS // PEOPLE
 
 
 async def _signing_out(signed_out: SignOuts) -> None:

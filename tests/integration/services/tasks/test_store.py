@@ -13,6 +13,7 @@ from sqlalchemy import event
 from structlog.testing import capture_logs
 
 from contracts.events import (
+    AccountDeleted,
     AnalysisCompleted,
     AnalysisFailed,
     AnalysisStarted,
@@ -24,11 +25,13 @@ from contracts.events import (
     TaskSubmitted,
     TaskType,
 )
+from contracts.internal import NewestHousehold
 from contracts.reports import Report, Severity, Suggestion
 from services.chassis.correlation import correlated
 from services.chassis.database import Database, now
 from services.chassis.metrics import Metrics
 from services.chassis.problems import Problem
+from services.tasks.erasure import Erasures
 from services.tasks.events import profile_handlers, result_handlers
 from services.tasks.jobs import OVERDUE, REPLACED, UNFINISHED, JobState
 from services.tasks.models import households, jobs, leakage_tasks, outbox, photos, suggestions
@@ -528,6 +531,38 @@ async def test_a_late_job_is_announced_again_with_the_same_content(store: TaskSt
     first, second = await announcements(tasks_database)
     assert second == first
     assert second.household == home
+
+
+async def test_a_household_that_auth_told_at_the_submission_is_announced_again_too(
+    store: TaskStore, tasks_database: Database
+) -> None:
+    await store.remember_household(ProfileUpdated(user_id=ME, version=1, household=Household(zip_code="15213")))
+    newest = NewestHousehold(version=2, household=Household(zip_code="02134"))
+    await store.submit("job", submission(), [], newest=newest)
+    await store.remember_household(ProfileUpdated(user_id=ME, version=1, household=Household(zip_code="15213")))
+    await change(tasks_database, sa.update(jobs).values(publishedAt=now(-121)))
+    assert await store.republish_unfinished(120, 10) == 1
+    assert [one.household for one in await announcements(tasks_database)] == [newest.household] * 2
+
+
+async def test_first_submissions_at_once_that_carry_a_new_household_all_succeed(
+    store: TaskStore, tasks_database: Database
+) -> None:
+    newest = [NewestHousehold(version=v, household=Household(zip_code=str(v))) for v in range(1, 9)]
+    await asyncio.gather(
+        *(store.submit(f"job {one.version}", submission(f"task {one.version}"), [], newest=one) for one in newest)
+    )
+    assert [(r["version"], r["household"]["zip_code"]) for r in await rows(tasks_database, households)] == [(8, "8")]
+    announced = await announcements(tasks_database)
+    assert all(int(one.household.zip_code or 0) >= int(one.job_id.split()[1]) for one in announced if one.household)
+    assert len(announced) == 8
+
+
+async def test_a_household_of_a_deleted_account_is_not_kept(store: TaskStore, erasures: Erasures) -> None:
+    await erasures.note(AccountDeleted(user_id=ME, deleted_at=datetime.now(UTC) - timedelta(days=1), profile_version=7))
+    await store.submit("job", submission(), [], newest=NewestHousehold(version=7, household=Household(zip_code="1")))
+    async with store._database.read() as connection:
+        assert await store._household(connection, ME) is None
 
 
 async def test_a_job_is_announced_again_under_the_trace_of_its_submission(

@@ -1,5 +1,6 @@
 """A running tasks service: the real app on a real port, with whatever stores a test gives it."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,7 +12,7 @@ import aiohttp
 from aiohttp import web
 
 from contracts.events import EventData
-from contracts.internal import PROFILE_PATH
+from contracts.internal import HOUSEHOLD_PATH, PROFILE_PATH, NewestHousehold
 from contracts.topology import TASKS_ACCOUNTS, TASKS_PROFILES, TASKS_RESULTS
 from services.chassis.database import Database
 from services.chassis.messaging.broker import Broker
@@ -53,6 +54,8 @@ class Service:
     access: AccessIssuer
     metrics: Metrics
     profiles: dict[str, Any]  # what auth answers about a user id: a profile, or a status
+    households: dict[str, NewestHousehold | int]  # the same of households; 404, as an older release has it, by default
+    auth_is_silent: asyncio.Event  # while it is set, auth takes requests and does not answer
     database: Database
     token: str | None = None
 
@@ -105,6 +108,8 @@ async def tasks_service(
         return web.Response(body=access.jwks(), content_type="application/json")
 
     profiles: dict[str, Any] = {}
+    households: dict[str, NewestHousehold | int] = {}
+    silent = asyncio.Event()
 
     async def profile(request: web.Request) -> web.Response:
         if request.headers.get("Authorization") != f"Bearer {SERVICE_TOKEN}":
@@ -114,8 +119,27 @@ async def tasks_service(
             return web.json_response({}, status=found)
         return web.json_response(found or {}, status=404 if found is None else 200)
 
-    auth = web.Application()
+    async def household(request: web.Request) -> web.Response:
+        assert request.headers["Authorization"] == f"Bearer {SERVICE_TOKEN}"
+        found = households.get(request.query["userID"], 404)
+        if isinstance(found, int):
+            return web.json_response({}, status=found)
+        return web.json_response(found.model_dump(mode="json"))
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.json_response({})
+
+    @web.middleware
+    async def silence(request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:
+        while silent.is_set():
+            await asyncio.sleep(0.02)
+        answer: web.StreamResponse = await handler(request)
+        return answer
+
+    auth = web.Application(middlewares=[silence])
     auth.router.add_get(PROFILE_PATH, profile)
+    auth.router.add_get(HOUSEHOLD_PATH, household)
+    auth.router.add_get("/healthz", healthz)
     auth.router.add_get("/.well-known/jwks.json", jwks)
     async with AsyncExitStack() as stack:
         auth_url = await stack.enter_async_context(served(auth))
@@ -140,4 +164,4 @@ async def tasks_service(
         database = Database(str((given | settings)["sql_url"]))
         stack.push_async_callback(database.close)
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-        yield Service(url, http, broker, photos, access, metrics, profiles, database)
+        yield Service(url, http, broker, photos, access, metrics, profiles, households, silent, database)

@@ -17,8 +17,18 @@ from contracts.events import PhotoKind
 from services.chassis.problems import Problem
 from services.tasks.photos.files import FilePhotos
 from services.tasks.photos.store import PhotoMetadata, PhotoStoreError, PhotoWriter
-from services.tasks.uploads import BROKEN, FIELD_BYTES, PART_COUNT, Form, Limits, UploadedPhoto, received
-from tests.unit.services.tasks.forms import BOUNDARY, CONTENT_TYPE, File, app_form, dart_form, pair, photo
+from services.tasks.uploads import (
+    BROKEN,
+    FIELD_BYTES,
+    NO_BOUNDARY,
+    PART_COUNT,
+    WRONG_BOUNDARY,
+    Form,
+    Limits,
+    UploadedPhoto,
+    received,
+)
+from tests.unit.services.tasks.forms import BOUNDARY, CONTENT_TYPE, app_form, dart_form, pair, photo
 from tests.unit.services.tasks.privacy.telling import picture
 
 LIMITS = Limits(photo_bytes=20_000, photos=4)
@@ -46,7 +56,7 @@ def request_of(messages: Iterable[Message], content_type: str | None = CONTENT_T
     return Request({"type": "http", "method": "POST", "path": "/detect_leak", "headers": headers}, receive)
 
 
-def in_pieces(body: bytes, cuts: Sequence[int] = ()) -> Request:
+def in_pieces(body: bytes, cuts: Sequence[int] = (), content_type: str = CONTENT_TYPE) -> Request:
     ends = [0, *sorted(cut for cut in cuts if cut < len(body)), len(body)]
     return request_of(
         [
@@ -55,7 +65,8 @@ def in_pieces(body: bytes, cuts: Sequence[int] = ()) -> Request:
                 for start, end in itertools.pairwise(ends)
             ),
             {"type": "http.request", "body": b"", "more_body": False},
-        ]
+        ],
+        content_type,
     )
 
 
@@ -216,12 +227,76 @@ async def test_a_form_without_photos_is_a_form(store: FilePhotos) -> None:
     assert files_in(store) == []
 
 
-async def test_files_that_are_no_media_and_fields_that_nobody_asked_for_are_passed_over(store: FilePhotos) -> None:
-    files: list[File] = [("attachment", "a.pdf", b"%PDF"), ("xmedia", "obs0_rgb.jpg", photo()), *pair()]
-    form = await read(store, in_pieces(dart_form({"uid": "u", "other": "x" * (2 * FIELD_BYTES)}, files)))
+async def test_fields_that_nobody_asked_for_are_passed_over(store: FilePhotos) -> None:
+    form = await read(store, in_pieces(dart_form({"uid": "u", "other": "x" * (2 * FIELD_BYTES)}, pair())))
     assert form.fields == {"uid": "u"}
     assert len(form.photos) == 2
     assert len(files_in(store)) == 2
+
+
+@pytest.mark.parametrize("name", ["files[]", "media[]", "photo", "photos[0]", "file", "Media0", "xmedia", "bild", ""])
+async def test_a_file_is_a_photo_whatever_its_field_is_called(store: FilePhotos, name: str) -> None:
+    form = await read(store, in_pieces(dart_form({"uid": "u"}, [(name, file, data) for _, file, data in pair(3)])))
+    assert [(one.kind, one.observation) for one in form.photos] == [("rgb", 3), ("thermal", 3)]
+
+
+async def test_a_file_that_is_no_photo_is_told_whatever_its_field_is_called(store: FilePhotos) -> None:
+    problem = await refusal(store, in_pieces(dart_form({}, [("attachment", "a.pdf", b"%PDF"), *pair()])))
+    assert (problem.status, problem.detail.split(".")[0]) == (422, "a")
+    assert "a.pdf is not a photo" in problem.detail
+
+
+def one_part(headers: str, data: bytes) -> bytes:
+    """A form with one part whose headers are written as they are given."""
+    return f"--{BOUNDARY}\r\n{headers}\r\n\r\n".encode() + data + f"\r\n--{BOUNDARY}--\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("parameter", "name"),
+    [
+        ("filename*=UTF-8''obs4_thermal.jpg", "obs4_thermal.jpg"),
+        ("filename*=utf-8''Fen%C3%AAtre%20obs4_thermal.jpg", "Fenêtre obs4_thermal.jpg"),
+        ("filename*=\"UTF-8''obs4_thermal.jpg\"", "obs4_thermal.jpg"),
+        ("FileName*=ISO-8859-1'fr'Fen%EAtre%20obs4_thermal.jpg", "Fenêtre obs4_thermal.jpg"),
+        ("filename*0=obs4_; filename*1=thermal.jpg", "obs4_thermal.jpg"),
+        ("filename=obs4_thermal.jpg; filename*=UTF-8''obs5_rgb.jpg", "obs4_thermal.jpg"),
+        ("filename*=utf-8''..%2F..%2Fobs4_thermal.jpg", "obs4_thermal.jpg"),
+    ],
+)
+async def test_a_file_name_in_the_extended_notation_is_read(store: FilePhotos, parameter: str, name: str) -> None:
+    body = one_part(f'content-disposition: form-data; name="media0"; {parameter}', photo())
+    (stored,) = (await read(store, in_pieces(body))).photos
+    assert (stored.name, stored.kind, stored.observation) == (name, "thermal", 4)
+
+
+@pytest.mark.parametrize(
+    "parameter", ["filename*=", "filename*=x", "filename*=no-such''a", "filename*=\0''a", "filename*=''"]
+)
+async def test_a_file_name_that_cannot_be_read_loses_no_photo(store: FilePhotos, parameter: str) -> None:
+    body = one_part(f'content-disposition: form-data; name="media0"; {parameter}', photo())
+    assert len((await read(store, in_pieces(body))).photos) == 1
+
+
+@pytest.mark.parametrize("headers", ["", "\r\ncontent-type: image/jpeg", "\r\ncontent-type: text/plain"])
+async def test_a_photo_without_a_file_name_is_answered_422_with_what_to_send(store: FilePhotos, headers: str) -> None:
+    body = one_part(f'content-disposition: form-data; name="media0"{headers}', photo())
+    for cuts in ([], range(len(body))):
+        problem = await refusal(store, in_pieces(body, cuts))
+        assert problem.status == 422
+        assert "'media0' holds a photo but names no file" in problem.detail
+
+
+async def test_photos_in_a_form_within_the_form_are_answered_422_with_what_to_send(store: FilePhotos) -> None:
+    headers = 'content-disposition: form-data; name="media"\r\ncontent-type: multipart/mixed; boundary=inner'
+    problem = await refusal(store, in_pieces(one_part(headers, b"--inner\r\n\r\n" + photo() + b"\r\n--inner--")))
+    assert problem.status == 422
+    assert "media0, media1" in problem.detail
+
+
+async def test_a_field_may_come_as_a_file(store: FilePhotos) -> None:
+    form = await read(store, in_pieces(dart_form({"uid": "u"}, [("task_json", "blob", b"{}"), *pair()])))
+    assert form.fields == {"uid": "u", "task_json": "{}"}
+    assert len(form.photos) == 2
 
 
 async def test_of_a_repeated_field_the_first_counts(store: FilePhotos) -> None:
@@ -238,6 +313,20 @@ async def test_a_quoted_boundary_and_other_capitals_are_understood(store: FilePh
     assert (await read(store, request)).fields == {"uid": "u"}
 
 
+_BOUNDARY_CHARACTERS = "0aZ'()+_,-./:=?"  # RFC 2046, but for the space
+
+
+@pytest.mark.parametrize("boundary", [*(f"a{one}b" for one in _BOUNDARY_CHARACTERS), "=_?(a,b/c:d)", "==", "a b"])
+@pytest.mark.parametrize(
+    "written", ["boundary={}", "boundary={} ; charset=utf-8", "charset=utf-8;boundary = {}", 'boundary="{}"']
+)
+async def test_a_boundary_is_understood_with_and_without_quotes(store: FilePhotos, boundary: str, written: str) -> None:
+    body = app_form("t", pair()).replace(BOUNDARY.encode(), boundary.encode())
+    message = {"type": "http.request", "body": body, "more_body": False}
+    form = await read(store, request_of([message], f"multipart/form-data; {written.format(boundary)}"))
+    assert len(form.photos) == 2
+
+
 @pytest.mark.parametrize("content_type", [None, "", "application/json", "application/x-www-form-urlencoded", "\xff"])
 async def test_what_is_no_form_is_answered_415(store: FilePhotos, content_type: str | None) -> None:
     problem = await refusal(store, request_of([{"type": "http.request", "body": b"{}"}], content_type))
@@ -250,13 +339,23 @@ async def test_what_is_no_form_is_answered_415(store: FilePhotos, content_type: 
     [
         "multipart/form-data",
         "multipart/form-data; boundary=",
-        "multipart/form-data; boundary=other",
-        CONTENT_TYPE + "x",
+        'multipart/form-data; boundary=""',
+        "multipart/form-data;",
     ],
 )
-async def test_a_missing_or_wrong_boundary_is_answered_400(store: FilePhotos, content_type: str) -> None:
+async def test_a_missing_boundary_is_answered_400_and_named(store: FilePhotos, content_type: str) -> None:
     message = {"type": "http.request", "body": app_form("t", pair()), "more_body": False}
-    assert (await refusal(store, request_of([message], content_type))).status == 400
+    problem = await refusal(store, request_of([message], content_type))
+    assert (problem.status, problem.detail) == (400, NO_BOUNDARY)
+
+
+@pytest.mark.parametrize("content_type", ["multipart/form-data; boundary=other", CONTENT_TYPE + "x", CONTENT_TYPE[:-1]])
+@pytest.mark.parametrize("cuts", [[], range(200)])
+async def test_a_wrong_boundary_is_answered_400_and_named(
+    store: FilePhotos, content_type: str, cuts: Sequence[int]
+) -> None:
+    problem = await refusal(store, in_pieces(app_form("t", pair()), cuts, content_type))
+    assert (problem.status, problem.detail) == (400, WRONG_BOUNDARY)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 100, 900, 1500, len(app_form("t", pair())) - 5])

@@ -8,6 +8,7 @@ import pytest
 from contracts.events import Household, TaskType
 from contracts.reports import Severity
 from services.analysis.analyser import AnalysisRequest
+from services.analysis.thermography.basis.climate import climate_of
 from services.analysis.thermography.basis.conditions import Conditions
 from services.analysis.thermography.judging.energy import HeatLoss
 from services.analysis.thermography.judging.observation import assess
@@ -114,6 +115,13 @@ def test_where_no_heating_is_needed_a_leak_costs_nothing_and_nothing_is_to_be_bo
     assert headline(report, request).endswith("in HI no heating is needed, so that costs nothing.")
     assert "No heating is needed in HI." in report.assumptions
     assert not any("gas" in text for text in report.assumptions)
+
+
+@pytest.mark.parametrize("zip_code", [None, "15213", "2134", "K1A 0B1"])
+def test_the_report_says_whose_climate_was_assumed_and_why(request_for: RequestFor, zip_code: str | None) -> None:
+    found = assess(0, thermogram(with_plume(wall(), 60, 100)), WINTER, TaskType.WALL)
+    request = request_for({}, household=Household(zip_code=zip_code))
+    assert climate_of(zip_code).origin in write_report(request, WINTER, [found], (), None).assumptions
 
 
 @pytest.mark.parametrize(

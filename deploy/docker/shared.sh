@@ -1,4 +1,11 @@
-# Read by backup.sh and restore.sh, which copy what lies in the containers: `containers_only <setting>…` ends the script
+# Read by backup.sh and restore.sh. They work with bash 3.2 and the tools of macOS too.
+
+# Checksums as GNU's sha256sum writes and checks them; macOS has shasum.
+sha256() {
+  if command -v sha256sum > /dev/null; then sha256sum "$@"; else shasum -a 256 "$@"; fi
+}
+
+# backup.sh and restore.sh copy what lies in the containers: `containers_only <setting>…` ends the script
 # when the services keep it elsewhere. It would copy another system's data, or write over them.
 containers_only() {
   local settings name
