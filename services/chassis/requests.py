@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import structlog
 from fastapi.telemetry import TelemetryConfig
@@ -15,10 +17,36 @@ from services.chassis.problems import RETRY_AFTER_SECONDS, problem_response
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 CLIENT_GONE = 499
 # For FastAPI, which would look for providers at each request. What we tell of it is below.
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 _QUIET = frozenset({"/healthz", "/readyz"})  # asked every few seconds by orchestrators
+
+
+async def unless_client_leaves(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """Return what ``work`` returns. Cancel it when the client leaves, and raise :class:`ClientDisconnect`.
+
+    For work on a request whose body has been read, or that has none.
+    """
+    leaving = asyncio.ensure_future(client_left(receive))
+    working = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait((leaving, working), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        leaving.cancel()
+        working.cancel()
+        await asyncio.wait((leaving, working))
+
+
+async def client_left(receive: Receive) -> None:
+    """Return when the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 class RequestScope:
