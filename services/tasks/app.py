@@ -99,6 +99,7 @@ def create_app(
             jwks = CachedDocument(f"{settings.auth_url}/.well-known/jwks.json", http)
             google = GoogleTokens(CachedDocument(settings.google_certs_url, http), settings.google_client_ids)
             shown = ShownPhotos(photos, settings.max_photo_bytes)
+            stack.callback(shown.close)
             yield State(
                 store=store,
                 photos=photos,
