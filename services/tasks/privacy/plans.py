@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from services.tasks.privacy.pieces import Blank, Kept, Pieces
 from services.tasks.privacy.work import UnreadableError
 
-# Raise it with every change of what is shown of a photo: plans that were made by other rules are made anew.
+# Raise it with every change of what is shown of a photo: plans that were made by other rules are then made anew.
 RULES = 1
 
 
