@@ -35,10 +35,10 @@ class Turns:
         try:
             await granted
         except asyncio.CancelledError:
-            if granted.done() and not granted.cancelled():
-                self._give_back(person)
-            else:
+            if granted.cancelled():
                 self._leave(person, granted)
+            else:
+                self._give_back(person)
             raise
 
     def _give_back(self, person: str) -> None:
@@ -51,9 +51,13 @@ class Turns:
         self._grant()
 
     def _leave(self, person: str, granted: asyncio.Future[None]) -> None:
-        queue = self._waiting[person]
-        queue.remove(granted)
-        if not queue:
+        queue = self._waiting.get(person, deque())
+        if granted in queue:
+            queue.remove(granted)
+            self._forget_if_empty(person)
+
+    def _forget_if_empty(self, person: str) -> None:
+        if not self._waiting[person]:
             del self._waiting[person]
 
     def _grant(self) -> None:
@@ -62,10 +66,9 @@ class Turns:
             if person is None:
                 return
             granted = self._waiting[person].popleft()
-            if self._waiting[person]:
+            if not granted.done():  # it may be cancelled, and its request not have heard of it yet
+                self._free -= 1
+                self._taken[person] = self._taken.get(person, 0) + 1
                 self._waiting.move_to_end(person)
-            else:
-                del self._waiting[person]
-            self._free -= 1
-            self._taken[person] = self._taken.get(person, 0) + 1
-            granted.set_result(None)
+                granted.set_result(None)
+            self._forget_if_empty(person)

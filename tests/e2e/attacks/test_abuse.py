@@ -138,6 +138,10 @@ def test_photos_that_are_asked_for_and_not_waited_for_keep_no_poll_waiting(
     answer = victim.app.poll(victim.job_id)
     assert (answer.status, answer.json()["status"]) == (200, "done")
     assert time.monotonic() - began < POLL_SECONDS
+    # Turns at cleaning go on, the thief's too.
+    path = f"/v1/tasks/{victim.task_id}/photos/{victim.photo_id}"
+    assert victim.app.request("GET", path).status == 200
+    assert thief.request("GET", f"/v1/tasks/{sent['id']}/photos/{photos[-1]['photoID']}").status in (200, 404)
 
 
 def _ask_and_leave(backend: Backend, app: App, path: str) -> None:

@@ -92,3 +92,16 @@ async def test_who_leaves_in_the_moment_of_the_turn_gives_it_back() -> None:
     async with asyncio.timeout(1):
         await waiting
     assert leaving.cancelled()
+
+
+async def test_turns_go_on_when_all_who_wait_leave_in_one_moment() -> None:
+    queue = Queue(most=1, share=1)
+    await asked(queue, "a1 a2 a3 b1 b2")
+    for task in queue.tasks.values():
+        task.cancel()
+    await asyncio.gather(*queue.tasks.values(), return_exceptions=True)
+    await queue.ask("a4")
+    assert queue.served == ["a1", "a4"]
+    await queue.end("a4")
+    await queue.ask("b3")
+    assert queue.served == ["a1", "a4", "b3"]
