@@ -16,6 +16,7 @@ from yarl import URL
 
 from gateway.limits import declared_length
 from services.chassis.problems import RETRY_AFTER_SECONDS, problem_response
+from services.chassis.requests import client_left, unless_client_leaves
 
 log = structlog.get_logger(__name__)
 
@@ -115,14 +116,7 @@ class Upstream:
         try:
             # It goes off while the service owes us something, and stands still while the client does.
             async with asyncio.timeout(self._patience.answer) as clock:
-                async with self._http.request(
-                    scope["method"],
-                    self._address(scope),
-                    headers=_forwarded(scope["headers"]),
-                    data=upload.chunks(clock) if upload else None,
-                    allow_redirects=False,
-                    timeout=self._timeout,
-                ) as response:
+                async with await self._begin(scope, receive, upload, clock) as response:
                     begun = True
                     await self._relay(response, None if upload and not upload.complete else receive, send, clock)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -140,6 +134,28 @@ class Upstream:
             # An answer that has begun is left unfinished instead: the server then cuts the client's connection.
             headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
             await problem_response(status, FAILURES[status], headers)(scope, receive, send)
+
+    async def _begin(
+        self, scope: Scope, receive: Receive, upload: _Upload | None, clock: asyncio.Timeout
+    ) -> aiohttp.ClientResponse:
+        """Send the request, and return the answer when it begins.
+
+        Raise :class:`ClientDisconnect` when the client leaves before, if the request only reads: the service then need
+        not go on with what is for nobody.
+        """
+
+        async def send() -> aiohttp.ClientResponse:
+            return await self._http.request(
+                scope["method"],
+                self._address(scope),
+                headers=_forwarded(scope["headers"]),
+                data=upload.chunks(clock) if upload else None,
+                allow_redirects=False,
+                timeout=self._timeout,
+            )
+
+        is_reading = scope["method"] == "GET" and upload is None
+        return await (unless_client_leaves(receive, send()) if is_reading else send())
 
     def _address(self, scope: Scope) -> URL:
         address = self._url + scope["raw_path"].decode("ascii")
@@ -174,18 +190,12 @@ class Upstream:
                 more = not response.content.at_eof()
                 await send({"type": "http.response.body", "body": chunk, "more_body": more})
                 if more and receive and not leaving:
-                    leaving = asyncio.create_task(_left(receive))
+                    leaving = asyncio.create_task(client_left(receive))
                 if leaving and leaving.done():
                     return  # the rest would be for nobody
         finally:
             if leaving:
                 leaving.cancel()
-
-
-async def _left(receive: Receive) -> None:
-    """Return when the client has left."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 FAILURES = {

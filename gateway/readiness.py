@@ -39,9 +39,12 @@ class Readiness:
 
 async def _ask(service: ASGIApp) -> int:
     status = 0
+    messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        if not messages:
+            await asyncio.Event().wait()  # we never leave
+        return messages.pop()
 
     async def send(message: Message) -> None:
         nonlocal status

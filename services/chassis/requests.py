@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable
+from typing import TypeVar
 
 import structlog
 from fastapi.telemetry import TelemetryConfig
@@ -15,10 +17,52 @@ from services.chassis.problems import RETRY_AFTER_SECONDS, problem_response
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 CLIENT_GONE = 499
+LOOK_AFTER_SECONDS = 0.1  # whether a client has left: to look at once would cost each request more than it saves
 # For FastAPI, which would look for providers at each request. What we tell of it is below.
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 _QUIET = frozenset({"/healthz", "/readyz"})  # asked every few seconds by orchestrators
+
+
+async def unless_client_leaves(receive: Receive, work: Awaitable[T]) -> T:
+    """Return what ``work`` returns. Cancel it when the client leaves, and raise :class:`ClientDisconnect`.
+
+    For work on a request whose body has been read, or that has none. Most work is done before anybody looks.
+    """
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("only a task can be cancelled")
+    before = task.cancelling()
+    leaving: asyncio.Task[None] | None = None
+
+    def look() -> None:
+        nonlocal leaving
+        leaving = asyncio.ensure_future(client_left(receive))
+        leaving.add_done_callback(end)
+
+    def end(_: asyncio.Task[None]) -> None:
+        task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(LOOK_AFTER_SECONDS, look)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if leaving is not None and leaving.done() and task.uncancel() <= before:
+            raise ClientDisconnect from None
+        raise
+    finally:
+        timer.cancel()
+        if leaving is not None:
+            leaving.remove_done_callback(end)
+            leaving.cancel()
+
+
+async def client_left(receive: Receive) -> None:
+    """Return when the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 class RequestScope:

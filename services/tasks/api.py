@@ -25,11 +25,12 @@ from contracts.public import Problem as ProblemDocument
 from contracts.reports import report_image_name
 from services.chassis.identity import normalised
 from services.chassis.problems import Problem
+from services.chassis.requests import unless_client_leaves
 from services.tasks.export import ARCHIVE, Export
 from services.tasks.idempotency import read_key
-from services.tasks.jobs import JobState
+from services.tasks.jobs import JobState, was_adopted
 from services.tasks.photos.store import PhotoNotFoundError
-from services.tasks.privacy.pieces import UnreadableError
+from services.tasks.privacy.work import UnreadableError
 from services.tasks.reports import done_answer
 from services.tasks.store import Standing
 from services.tasks.submissions import read_submission
@@ -188,7 +189,11 @@ async def follow_job(request: Request, job_id: str) -> Response:
     image = None
     if job.imageID:
         try:
-            image = await state.shown_photos.open(job.imageID)
+            if was_adopted(job_id):
+                opening = state.shown_photos.open(job.imageID, job.userID)
+                image = await unless_client_leaves(request.receive, opening)
+            else:
+                image = await state.shown_photos.open_drawn(job.imageID)
         except (PhotoNotFoundError, UnreadableError):  # the report itself is not lost with its picture
             state.metrics.report_images_lost.inc()
             log.exception("the image of a report is lost", job=job_id)
@@ -250,10 +255,12 @@ async def read_photo(request: Request, task_id: str, photo_id: str) -> Response:
     places.
     """
     task = await _own_task(request, task_id)
-    if not any(photo["photoID"] == photo_id for photo in task["photos"]):
+    row = next((row for row in task["photos"] if row["photoID"] == photo_id), None)
+    if row is None:
         raise Problem(404, "Photo not found")
     try:
-        photo = await request.state.shown_photos.open(photo_id)
+        opening = request.state.shown_photos.open_listed(row, task["userID"] or "")
+        photo = await unless_client_leaves(request.receive, opening)
     except PhotoNotFoundError:
         raise Problem(404, "Photo not found") from None
     except UnreadableError:

@@ -103,6 +103,7 @@ def create_app(
             shown = ShownPhotos(photos, settings.max_photo_bytes)
             profiles = Profiles(http, settings.auth_url, service_token)
             stack.push_async_callback(profiles.close)
+            stack.callback(shown.close)
             yield State(
                 store=store,
                 photos=photos,

@@ -15,7 +15,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from services.tasks.photos.store import PhotoNotFoundError
 from services.tasks.privacy.photos import ShownPhotos
-from services.tasks.privacy.pieces import UnreadableError
+from services.tasks.privacy.work import UnreadableError
 from services.tasks.store import TaskStore
 
 ARCHIVE = "home-energy-audit.zip"
@@ -55,14 +55,16 @@ class Export:
                 file.write(b"[]\n" if between == b"[" else b"\n]\n")
             async for number, task in self._tasks(user_ids):
                 for photo, name in _named(number, task):
-                    async for piece in self._stored(archive, out, photo["photoID"], name):
+                    async for piece in self._stored(archive, out, photo, task["userID"] or "", name):
                         yield piece
         yield out.taken()
 
-    async def _stored(self, archive: ZipFile, out: "_Out", photo_id: str, name: str) -> AsyncIterator[bytes]:
+    async def _stored(
+        self, archive: ZipFile, out: "_Out", row: Mapping[str, Any], person: str, name: str
+    ) -> AsyncIterator[bytes]:
         """Put a photo into the archive, as it is shown; one that is gone or damaged is left out."""
         try:
-            photo = await self._photos.open(photo_id)
+            photo = await self._photos.open_listed(row, person)
         except (PhotoNotFoundError, UnreadableError):
             return
         if not PurePosixPath(name).suffix:

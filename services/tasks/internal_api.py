@@ -12,8 +12,7 @@ from services.chassis.access import only_services
 from services.chassis.problems import Problem
 from services.tasks.jobs import UNFINISHED
 from services.tasks.photos.store import PhotoMetadata, PhotoNotFoundError, new_photo_id
-from services.tasks.pictures import media_type
-from services.tasks.uploads import HEAD_BYTES
+from services.tasks.pictures import HEAD_BYTES, media_type
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(only_services)])
 

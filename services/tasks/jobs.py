@@ -4,6 +4,7 @@ Every change is an update that filters on the states it may leave, so a repeated
 about a job that a newer submission has replaced, changes nothing.
 """
 
+import uuid
 from enum import StrEnum
 
 
@@ -14,6 +15,14 @@ class JobState(StrEnum):
     PROCESSING = "processing"
     DONE = "done"
     ERROR = "error"
+
+
+def was_adopted(job_id: str) -> bool:
+    """Whether the job stands for a report of the old backend: its id was derived from the task's, ours are random."""
+    try:
+        return uuid.UUID(job_id).version == 5
+    except ValueError:
+        return False
 
 
 UNFINISHED = (JobState.QUEUED, JobState.PROCESSING)

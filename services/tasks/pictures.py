@@ -3,11 +3,14 @@
 ANALYSED = frozenset({"image/jpeg", "image/png", "image/webp", "image/heic"})
 """What analysis reads, and so what we take. The store holds others that the old backend took: they are only shown."""
 
+HEAD_BYTES = 32
+"""So many of a file's first bytes tell any type."""
+
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1", b"avif")
 
 
 def media_type(head: bytes) -> str | None:
-    """The media type that the first 32 bytes of a file tell, or None when they are no picture that we know."""
+    """The media type that the first HEAD_BYTES bytes of a file tell, or None when they are no picture that we know."""
     if head.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):

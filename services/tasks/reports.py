@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from starlette.responses import StreamingResponse
 
-from services.tasks.photos.store import StoredPhoto
+from services.tasks.privacy.photos import ShownPhoto
 
 _BEFORE = b'{"status":"done","report":'
 _IMAGE = b',"image":{"filename":'
@@ -15,7 +15,7 @@ _AFTER = b'"}}'
 _NO_IMAGE = b',"image":null}'
 
 
-def done_answer(report: str, filename: str, image: StoredPhoto | None) -> StreamingResponse:
+def done_answer(report: str, filename: str, image: ShownPhoto | None) -> StreamingResponse:
     """The answer to a poll of a finished job; see :class:`contracts.public.JobDone`. ``report`` is JSON already."""
     head = _BEFORE + report.encode()
     if image is None:
@@ -34,7 +34,7 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
     yield body
 
 
-async def _embedded(head: bytes, image: StoredPhoto) -> AsyncIterator[bytes]:
+async def _embedded(head: bytes, image: ShownPhoto) -> AsyncIterator[bytes]:
     yield head
     rest = b""
     async for chunk in image.chunks:

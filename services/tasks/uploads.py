@@ -20,12 +20,11 @@ from contracts.events import PhotoKind
 from services.chassis.problems import Problem
 from services.tasks.multipart_headers import read_content_type, read_file_name
 from services.tasks.photos.store import PhotoMetadata, PhotoStore, PhotoWriter, new_photo_id
-from services.tasks.pictures import ANALYSED, media_type
+from services.tasks.pictures import ANALYSED, HEAD_BYTES, media_type
 
 FIELDS = frozenset({"uid", "task_json"})
 FIELD_BYTES = 1024 * 1024
 PART_COUNT = 1100
-HEAD_BYTES = 32  # enough to tell any type
 NAME_LENGTH = 200
 
 _NAME = re.compile(r"obs(\d{1,4})_(rgb|thermal)\b", re.IGNORECASE)

@@ -6,8 +6,7 @@ import pytest
 from PIL import Image
 
 from services.analysis.thermography.reading.pictures import photo_format
-from services.tasks.pictures import ANALYSED, media_type
-from services.tasks.uploads import HEAD_BYTES
+from services.tasks.pictures import ANALYSED, HEAD_BYTES, media_type
 
 
 def saved(form: str) -> bytes:

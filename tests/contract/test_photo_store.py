@@ -521,3 +521,56 @@ async def test_a_url_without_a_database_means_the_old_backends(mongo_url: str) -
     store = GridFSPhotos(f"{server}/?{rest.partition('?')[2]}")
     assert store.files.full_name == "LeakageImages.fs.files"
     await store.close()
+
+
+# ── how a photo is to be shown ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_plan_is_kept_beside_its_photo(store: PhotoStore) -> None:
+    photo_id = await put(store, b"photo")
+    assert (await store.open(photo_id)).plan is None
+    await store.keep_plan(photo_id, b"first")
+    await store.keep_plan(photo_id, b"second")
+    stored = await store.open(photo_id)
+    assert stored.plan == b"second"
+    assert b"".join([chunk async for chunk in stored.chunks]) == b"photo"
+
+
+async def test_a_plan_goes_with_its_photo(store: PhotoStore) -> None:
+    photo_id = await put(store, b"photo")
+    await store.keep_plan(photo_id, b"plan")
+    await store.delete([photo_id])
+    await put(store, b"another", photo_id)
+    assert (await store.open(photo_id)).plan is None
+
+
+async def test_a_plan_of_a_photo_that_is_gone_is_not_kept(store: PhotoStore) -> None:
+    photo_id = new_photo_id()
+    await store.keep_plan(photo_id, b"plan")
+    await put(store, b"photo", photo_id)
+    assert (await store.open(photo_id)).plan is None
+
+
+async def test_a_plan_that_outlived_its_photo_is_found_by_the_sweeper(files: FilePhotos) -> None:
+    await files.start()
+    photo_id = await put(files, b"photo")
+    await files.keep_plan(photo_id, b"plan")
+    files._path(photo_id).unlink()  # as a crash in the midst of a removal leaves it
+    now = datetime.now(UTC)
+    found = [
+        name
+        async for batch in files.written_between(now - timedelta(hours=1), now + timedelta(hours=1))
+        for name in batch
+    ]
+    assert found == [photo_id]
+    await files.delete(found)
+    assert [path for path in files._folder.rglob("*") if path.is_file()] == []
+
+
+async def test_a_photo_of_the_old_backend_gets_a_plan_whatever_its_metadata_is(grid: GridFSPhotos) -> None:
+    key = ObjectId()
+    await grid.files.insert_one(
+        {"_id": key, "length": 0, "chunkSize": 255, "uploadDate": datetime.now(UTC), "metadata": None}
+    )
+    await grid.keep_plan(str(key), b"plan")
+    assert (await grid.open(str(key))).plan == b"plan"

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from services.chassis.settings import AuthMode
+from services.tasks.photos.files import PLAN
 from tests.e2e.app import App
 from tests.e2e.issuer import CLIENT_ID, Issuer, issuing
 from tests.synthetic import Scene, make_scene
@@ -207,8 +208,8 @@ class Embedded:
         return Kept("\n".join(rows), files)
 
     def photos(self) -> int:
-        """How many files, whole or begun, its photo store holds."""
-        return sum(path.is_file() for path in (self._data / "kept" / "photos").rglob("*"))
+        """How many photos, whole or begun, its photo store holds."""
+        return sum(path.is_file() and path.suffix != PLAN for path in (self._data / "kept" / "photos").rglob("*"))
 
     @property
     def secrets(self) -> dict[str, str]:

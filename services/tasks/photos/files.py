@@ -1,6 +1,7 @@
 """Photos as files in a folder, for the embedded backend.
 
-A photo is written to ``<id>.part``, flushed to the disk, and renamed to ``<id>``, which makes it visible whole.
+A photo is written to ``<id>.part``, flushed to the disk, and renamed to ``<id>``, which makes it visible whole. How
+it is to be shown lies in ``<id>.plan``.
 Everything that touches the disk runs in a thread.
 """
 
@@ -27,6 +28,8 @@ from services.tasks.photos.store import (
 )
 
 log = structlog.get_logger(__name__)
+
+PART, PLAN = ".part", ".plan"
 
 _ID = re.compile(r"[0-9a-f]{24}")
 
@@ -123,7 +126,7 @@ class FilePhotos:
     def writer(self, photo_id: str, metadata: PhotoMetadata) -> _FileWriter:  # noqa: ARG002 - named by id alone
         """Begin a photo."""
         path = self._path(photo_id)
-        return _FileWriter(path.with_suffix(".part"), path)
+        return _FileWriter(path.with_suffix(PART), path)
 
     async def publish(self, writers: Sequence[PhotoWriter]) -> None:
         """Give the files of photos their names."""
@@ -133,9 +136,14 @@ class FilePhotos:
     async def open(self, photo_id: str) -> StoredPhoto:
         """Find a photo."""
         path = self._path(photo_id)
+
+        def look() -> tuple[int, bytes | None]:
+            size, plan = path.stat().st_size, path.with_suffix(PLAN)
+            return size, plan.read_bytes() if plan.exists() else None
+
         with _absence_told(photo_id):
-            size = (await _in_thread(path.stat)).st_size
-        return StoredPhoto(size, self._read(path))
+            size, plan = await _in_thread(look)
+        return StoredPhoto(size, self._read(path), plan)
 
     async def _read(self, path: Path) -> AsyncIterator[bytes]:
         with _absence_told(path.name):
@@ -146,6 +154,18 @@ class FilePhotos:
         finally:
             file.close()
 
+    async def keep_plan(self, photo_id: str, plan: bytes) -> None:
+        """Write it into a file beside the photo's."""
+        path = self._path(photo_id)
+
+        def keep() -> None:
+            if path.exists():
+                path.with_suffix(PLAN).write_bytes(plan)
+            if not path.exists():  # removed meanwhile, perhaps before there was a plan to remove
+                path.with_suffix(PLAN).unlink(missing_ok=True)
+
+        await _in_thread(keep)
+
     async def delete(self, photo_ids: Collection[str]) -> None:
         """Remove photos, whole or begun."""
 
@@ -153,7 +173,8 @@ class FilePhotos:
             for photo_id in filter(_ID.fullmatch, photo_ids):
                 path = self._path(photo_id)
                 path.unlink(missing_ok=True)
-                path.with_suffix(".part").unlink(missing_ok=True)
+                path.with_suffix(PART).unlink(missing_ok=True)
+                path.with_suffix(PLAN).unlink(missing_ok=True)
 
         await _in_thread(remove)
 
@@ -161,13 +182,13 @@ class FilePhotos:
         """Files last written in that time."""
 
         def of_folder(folder: Path) -> list[str]:
-            found = []
+            found = set()
             for path in folder.iterdir():
-                if path.suffix in ("", ".part") and _ID.fullmatch(path.stem):
+                if path.suffix in ("", PART, PLAN) and _ID.fullmatch(path.stem):
                     with contextlib.suppress(FileNotFoundError):  # removed meanwhile
                         if start.timestamp() <= path.stat().st_mtime < end.timestamp():
-                            found.append(path.stem)
-            return found
+                            found.add(path.stem)
+            return sorted(found)
 
         for folder in await _in_thread(lambda: sorted(p for p in self._folder.iterdir() if p.is_dir())):
             yield await _in_thread(of_folder, folder)

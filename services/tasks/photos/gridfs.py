@@ -44,6 +44,8 @@ POOL_SIZE = 50
 BATCH = 500
 SMALL_CHUNKS = 2  # a photo of so few is read at once; of a larger one, a reader holds one more
 
+_OPENED = {"length": 1, "chunkSize": 1, "plan": 1}  # of a file document
+
 Document = dict[str, Any]
 T = TypeVar("T")
 
@@ -135,6 +137,11 @@ class GridFSPhotos:
         spread = WriteConcern(w="majority", wtimeout=SERVER_SECONDS * 1000)
         self.chunks: AsyncIOMotorCollection[Document] = database["fs.chunks"].with_options(write_concern=spread)
 
+        # A plan can be made again.
+        self._plans: AsyncIOMotorCollection[Document] = database["fs.files"].with_options(
+            write_concern=WriteConcern(w=1)
+        )
+
         self._circuit = Circuit("mongodb", lambda: self._client.admin.command("ping"))
 
     @property
@@ -201,19 +208,19 @@ class GridFSPhotos:
         if not ObjectId.is_valid(photo_id):
             raise PhotoNotFoundError(photo_id)
         key = ObjectId(photo_id)
-        document = await self.answer(lambda: self.files.find_one({"_id": key}, {"length": 1, "chunkSize": 1}))
+        document = await self.answer(lambda: self.files.find_one({"_id": key}, _OPENED))
         if document is None:
             raise PhotoNotFoundError(photo_id)
-        length = document["length"]
+        length, plan = document["length"], document.get("plan")
         expected = -(-length // document["chunkSize"])
         # Told now, because once an answer has begun a missing chunk can only break it off.
         if expected <= SMALL_CHUNKS:
             whole = [chunk async for chunk in self._read(key, length)]
-            return StoredPhoto(length, _each(whole))
+            return StoredPhoto(length, _each(whole), plan)
         chunks = await self.answer(lambda: self.chunks.count_documents({"files_id": key}))
         if chunks < expected:
             raise PhotoNotFoundError(f"{photo_id}: {chunks} chunks of {length} bytes")
-        return StoredPhoto(length, self._read(key, length))
+        return StoredPhoto(length, self._read(key, length), plan)
 
     async def _read(self, key: ObjectId, length: int) -> AsyncIterator[bytes]:
         chunks = read = 0
@@ -240,6 +247,11 @@ class GridFSPhotos:
                     await self.answer(cursor.close)
         if read != length:
             raise PhotoNotFoundError(f"{key}: {read} of {length} bytes")
+
+    async def keep_plan(self, photo_id: str, plan: bytes) -> None:
+        """Note it in the file document; not in its metadata, which another writer may have set to anything."""
+        update = {"$set": {"plan": Binary(plan)}}
+        await self.answer(lambda: self._plans.update_one({"_id": ObjectId(photo_id)}, update))
 
     async def delete(self, photo_ids: Collection[str]) -> None:
         """Remove photos: the file document first, so that no reader sees a photo without its chunks."""

@@ -58,10 +58,14 @@ class PhotoWriter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredPhoto:
-    """A photo to be read: its size in bytes, and its bytes in chunks of CHUNK_BYTES (the last may be shorter)."""
+    """A photo to be read: its size in bytes, and its bytes in chunks of CHUNK_BYTES (the last may be shorter).
+
+    ``plan`` is what :meth:`PhotoStore.keep_plan` last kept of it.
+    """
 
     size: int
     chunks: AsyncIterator[bytes]
+    plan: bytes | None = None
 
 
 class PhotoStore(Protocol):
@@ -78,6 +82,12 @@ class PhotoStore(Protocol):
 
     async def open(self, photo_id: str) -> StoredPhoto:
         """Find a photo. Raises :class:`PhotoNotFoundError`; also while iterating, when bytes are missing after all."""
+
+    async def keep_plan(self, photo_id: str, plan: bytes) -> None:
+        """Keep how a photo is to be shown beside its bytes. It goes with them, and is not kept once they are gone.
+
+        A plan can be made again: it may be lost in a crash, or break off.
+        """
 
     async def delete(self, photo_ids: Collection[str]) -> None:
         """Remove photos, whole or begun; ids that are unknown, or none of ours, are no error."""

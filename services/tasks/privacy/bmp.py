@@ -2,22 +2,23 @@
 
 import struct
 
-from services.tasks.privacy.pieces import Overlay, Pieces, UnreadableError
+from services.tasks.privacy.pieces import Overlay, Pieces
+from services.tasks.privacy.work import UnreadableError, Work
 
 _FILE_HEADER, _OLD_HEADER, _NEW_HEADER, _NEWEST_HEADER = 14, 12, 40, 124
 _PLAIN, _MASKS, _MASKS_WITH_ALPHA = 0, 3, 6
 _COLOUR_SPACE, _PROFILE, _NO_PROFILE = 14 + 56, 14 + 112, b" niW"  # the place of a profile can be a path
 
 
-def cleaned(photo: bytes) -> Pieces:
+def cleaned(photo: bytes, work: Work) -> Pieces:
     """The pieces of ``photo`` that may be shown."""
     try:
-        return _cleaned(photo)
+        return _cleaned(photo, work)
     except struct.error:
         raise UnreadableError("it breaks off") from None
 
 
-def _cleaned(photo: bytes) -> Pieces:
+def _cleaned(photo: bytes, work: Work) -> Pieces:
     pixels, header = struct.unpack_from("<II", photo, 10)
     if header == _OLD_HEADER:
         width, height, _, depth = struct.unpack_from("<4H", photo, 18)
@@ -32,7 +33,7 @@ def _cleaned(photo: bytes) -> Pieces:
     masks = {_MASKS: 12, _MASKS_WITH_ALPHA: 16}.get(compression, 0) if header == _NEW_HEADER else 0
     palette = (colours or (1 << depth if depth <= 8 else 0)) * colour_bytes
     end = _FILE_HEADER + header + masks + palette
-    overlay = Overlay(len(photo))
+    overlay = Overlay(len(photo), work)
     overlay.keep(0, min(end, pixels))
     overlay.keep(pixels, pixels + size)
     if header == _NEWEST_HEADER and photo[_COLOUR_SPACE : _COLOUR_SPACE + 4] in (b"KNIL", b"DEBM"):

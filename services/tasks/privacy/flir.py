@@ -8,10 +8,13 @@ import struct
 from collections.abc import Callable
 from itertools import pairwise
 
-from services.tasks.privacy.pieces import Overlay, Pieces, UnreadableError
+from services.tasks.privacy.pieces import Overlay
+from services.tasks.privacy.spread import Spread, joined
+from services.tasks.privacy.work import UnreadableError, Work
+
+SEGMENT_HEAD = 4 + 8  # marker and length; name, number, and number of the last
 
 _SEGMENT = b"FLIR\0\1"
-_SEGMENT_HEAD = 4 + 8  # marker and length; name, number, and number of the last
 _HEADER_BYTES, _HEADER_CHECKSUM, _ENTRY_BYTES, _ENTRY_CHECKSUM = 64, 60, 32, 28
 _MOST_RECORDS = 128
 _EMBEDDED_PICTURE, _CAMERA = 0x0E, 0x20
@@ -23,51 +26,43 @@ _KEPT = {0x01, 0x05, 0x06, _EMBEDDED_PICTURE, _CAMERA, 0x21, 0x22, 0x2A}
 _PERSONAL = ((0x104, 16), (0x1A0, 16), (0x21C, 32), (0x384, 10))
 
 
-class Measurement:
-    """The segments of a measurement, and what may be shown of the file in them."""
+def measurement(
+    photo: bytes, segments: list[tuple[int, int]], is_bare: Callable[[bytes], bool], work: Work
+) -> Spread | None:
+    """What may be shown of the measurement among the APP1 ``segments`` (from, to); None when none can be read.
 
-    def __init__(self, photo: bytes, segments: list[tuple[int, int]], is_bare: Callable[[bytes], bool]) -> None:
-        """Find it among the APP1 ``segments`` (from, to). ``is_bare``: whether a JPEG holds nothing but a picture."""
-        self._starts: dict[int, int] = {}  # of a segment in the photo: of its bytes in the file
-        own = [(s, e) for s, e in segments if photo.startswith(_SEGMENT, s + 4, e) and e > s + _SEGMENT_HEAD]
-        numbers = [photo[start + 10] for start, _ in own]
-        if not own or any(later <= number for number, later in pairwise(numbers)):
-            return
-        try:
-            self._overlay = _cleaned(b"".join(photo[start + _SEGMENT_HEAD : end] for start, end in own), is_bare)
-        except (UnreadableError, struct.error):
-            return
-        begin = 0
-        for start, end in own:
-            self._starts[start] = begin
-            begin += end - start - _SEGMENT_HEAD
-
-    def __contains__(self, segment: int) -> bool:
-        """Whether the segment that starts there belongs to a measurement that can be read."""
-        return segment in self._starts
-
-    def onto(self, pieces: Pieces, start: int, end: int) -> None:
-        """Add the segment from ``start`` to before ``end`` to ``pieces``."""
-        begin, body = self._starts[start], start + _SEGMENT_HEAD
-        pieces.keep(start, body)
-        self._overlay.onto(pieces, body, begin, begin + end - body)
+    ``is_bare`` says whether a JPEG holds nothing but a picture.
+    """
+    own = [(s, e) for s, e in segments if photo.startswith(_SEGMENT, s + 4, e) and e > s + SEGMENT_HEAD]
+    numbers = [photo[start + 10] for start, _ in own]
+    if not own or any(later <= number for number, later in pairwise(numbers)):
+        return None
+    stretches = [(start + SEGMENT_HEAD, end) for start, end in own]
+    try:
+        return Spread(stretches, _cleaned(joined(photo, stretches, work), is_bare, work))
+    except (UnreadableError, struct.error):
+        return None
 
 
-def _cleaned(file: bytes, is_bare: Callable[[bytes], bool]) -> Overlay:
+def _cleaned(file: bytes, is_bare: Callable[[bytes], bool], work: Work) -> Overlay:
     if file[:4] not in (b"FFF\0", b"AFF\0"):
         raise UnreadableError("no FLIR file")
     order = ">" if 100 <= struct.unpack_from(">I", file, 0x14)[0] < 200 else "<"
     directory, count = struct.unpack_from(f"{order}II", file, 0x18)
     if count > _MOST_RECORDS:
         raise UnreadableError("too many records")
-    overlay = Overlay(len(file))
+    overlay = Overlay(len(file), work)
     overlay.keep(0, _HEADER_BYTES)
     overlay.write(_HEADER_CHECKSUM, bytes(4))
+    pictures = 0
     for entry in range(directory, directory + count * _ENTRY_BYTES, _ENTRY_BYTES):
         kind, _, _, _, start, size = struct.unpack_from(f"{order}HHIIII", file, entry)
-        picture = file[start + _PICTURE_HEAD : start + size] if kind == _EMBEDDED_PICTURE else b""
-        if kind not in _KEPT or (picture and not is_bare(picture.rstrip(b"\0"))):
-            overlay.write(entry, bytes(_ENTRY_BYTES))  # type 0: a free entry
+        shown = kind in _KEPT
+        if kind == _EMBEDDED_PICTURE:
+            pictures += 1  # a camera embeds one: further entries could name its bytes again and again
+            shown = pictures == 1 and _is_shown(file[start + _PICTURE_HEAD : start + size], is_bare, work)
+        if not shown:
+            overlay.erase(entry, entry + _ENTRY_BYTES)  # type 0: a free entry
             continue
         overlay.keep(entry, entry + _ENTRY_BYTES)
         overlay.keep(start, start + size)
@@ -75,5 +70,10 @@ def _cleaned(file: bytes, is_bare: Callable[[bytes], bool]) -> Overlay:
         if kind == _CAMERA:
             for offset, length in _PERSONAL:
                 if offset < size:
-                    overlay.write(start + offset, bytes(min(length, size - offset)))
+                    overlay.erase(start + offset, start + min(offset + length, size))
     return overlay
+
+
+def _is_shown(picture: bytes, is_bare: Callable[[bytes], bool], work: Work) -> bool:
+    work.look(len(picture))
+    return not picture or is_bare(picture.rstrip(b"\0"))

@@ -1,28 +1,28 @@
-"""GIF: the pictures, how they follow one another, and their colour profile."""
+"""GIF: the pictures, and how they follow one another."""
 
-from services.tasks.privacy.pieces import Pieces, UnreadableError
+from services.tasks.privacy.pieces import Pieces
+from services.tasks.privacy.work import UnreadableError, Work
 
 _SCREEN_BYTES, _IMAGE_BYTES = 13, 10
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 _GRAPHIC_CONTROL, _APPLICATION = 0xF9, 0xFF
-_APPLICATIONS = (b"\x0bNETSCAPE2.0", b"\x0bANIMEXTS1.0", b"\x0bICCRGBG1012")  # repetitions twice, colours
-_MOST_BLOCKS = 200_000
+_APPLICATIONS = (b"\x0bNETSCAPE2.0", b"\x0bANIMEXTS1.0")  # how often the pictures are repeated
 
 
-def cleaned(photo: bytes) -> Pieces:
+def cleaned(photo: bytes, work: Work) -> Pieces:
     """The pieces of ``photo`` that may be shown: up to its trailer."""
     try:
-        return _cleaned(photo)
+        return _cleaned(photo, work)
     except IndexError:
         raise UnreadableError("it breaks off") from None
 
 
-def _cleaned(photo: bytes) -> Pieces:
+def _cleaned(photo: bytes, work: Work) -> Pieces:
     pieces = Pieces(len(photo))
     at = _SCREEN_BYTES + _colours(photo[10])
     pieces.keep(0, at)
-    blocks = 0
     while photo[at] != _TRAILER:
+        work.step()
         if photo[at] == _IMAGE:
             start = at + _IMAGE_BYTES + _colours(photo[at + 9]) + 1  # the size of codes before the data
             shown = True
@@ -33,10 +33,8 @@ def _cleaned(photo: bytes) -> Pieces:
             raise UnreadableError("an unknown block")
         end = start
         while photo[end]:
+            work.step()
             end += 1 + photo[end]
-            blocks += 1
-            if blocks > _MOST_BLOCKS:
-                raise UnreadableError("too many blocks")
         if shown:
             pieces.keep(at, end + 1)
         at = end + 1

@@ -2,7 +2,9 @@
 
 import struct
 
-from services.tasks.privacy.pieces import Overlay, Pieces, UnreadableError
+from services.tasks.privacy import icc
+from services.tasks.privacy.pieces import Overlay, Pieces
+from services.tasks.privacy.work import UnreadableError, Work
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}  # bytes of a value, by type
 _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES, _PROFILE = 273, 279, 324, 325, 34675
@@ -13,53 +15,85 @@ _KEPT = frozenset(
         *(_TILES, _TILE_SIZES, 332, 336, 338, 339, 340, 341, 342, 347, 529, 530, 531, 532, _PROFILE),
     ]
 )
-_MOST_PAGES, _MOST_ENTRIES, _MOST_STRIPS = 64, 1000, 20_000
+_MOST_PAGES = 64
 
 
-def cleaned(photo: bytes) -> Pieces:
+def cleaned(photo: bytes, work: Work) -> Pieces:
     """The pieces of ``photo`` that may be shown."""
-    order = "<" if photo.startswith(b"II") else ">"
-    overlay = Overlay(len(photo))
-    overlay.keep(0, 8)
+    page = _Pages(photo, work)
     try:
-        (at,) = struct.unpack_from(f"{order}I", photo, 4)
+        page.read()
+    except struct.error:
+        raise UnreadableError("it breaks off") from None
+    pieces = Pieces(len(photo))
+    page.overlay.onto(pieces)
+    return pieces
+
+
+class _Pages:
+    """The pages of a TIFF, one after the other."""
+
+    def __init__(self, photo: bytes, work: Work) -> None:
+        self._photo = photo
+        self._work = work
+        self._order = "<" if photo.startswith(b"II") else ">"
+        self._profiles: dict[tuple[int, int], bool] = {}  # by place and size: whether it can be read
+        self.overlay = Overlay(len(photo), work)
+
+    def read(self) -> None:
+        """Leave all pages in the overlay."""
+        self.overlay.keep(0, 8)
+        (at,) = self._numbers("I", 4)
         seen: set[int] = set()
         while at:
             if at in seen or len(seen) >= _MOST_PAGES:
                 raise UnreadableError("too many pages")
             seen.add(at)
-            at = _page(photo, order, at, overlay)
-    except struct.error:
-        raise UnreadableError("it breaks off") from None
-    pieces = Pieces(len(photo))
-    overlay.onto(pieces)
-    return pieces
+            at = self._page(at)
 
+    def _numbers(self, form: str, at: int) -> tuple[int, ...]:
+        return struct.unpack_from(self._order + form, self._photo, at)
 
-def _page(photo: bytes, order: str, at: int, overlay: Overlay) -> int:
-    """Leave a page in ``overlay``; where the next one is, or 0."""
-    (count,) = struct.unpack_from(f"{order}H", photo, at)
-    if count > _MOST_ENTRIES:
-        raise UnreadableError("too many entries")
-    after = at + 2 + 12 * count
-    (following,) = struct.unpack_from(f"{order}I", photo, after)
-    entries = []
-    numbers: dict[int, tuple[int, ...]] = {}
-    for entry in range(at + 2, after, 12):
-        tag, kind, values = struct.unpack_from(f"{order}HHI", photo, entry)
-        if tag not in _KEPT or kind not in _SIZES:
-            continue
-        entries.append(photo[entry : entry + 12])
-        size, place = _SIZES[kind] * values, entry + 8
-        if size > 4:
-            (place,) = struct.unpack_from(f"{order}I", photo, place)
-            overlay.keep(place, place + size)
-        if tag in (_STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES) and kind in (3, 4):
-            if values > _MOST_STRIPS:
-                raise UnreadableError("too many strips")
-            numbers[tag] = struct.unpack_from(f"{order}{values}{'H' if kind == 3 else 'I'}", photo, place)
-    for places, sizes in ((_STRIPS, _STRIP_SIZES), (_TILES, _TILE_SIZES)):
-        for start, length in zip(numbers.get(places, ()), numbers.get(sizes, ()), strict=False):
-            overlay.keep(start, start + length)
-    overlay.write(at, struct.pack(f"{order}H", len(entries)) + b"".join(entries) + struct.pack(f"{order}I", following))
-    return int(following)
+    def _page(self, at: int) -> int:
+        """Leave a page in the overlay; where the next one is, or 0."""
+        (count,) = self._numbers("H", at)
+        after = at + 2 + 12 * count
+        (following,) = self._numbers("I", after)
+        entries = []
+        numbers: dict[int, tuple[int, ...]] = {}
+        for entry in range(at + 2, after, 12):
+            self._work.step()
+            tag, kind, values = self._numbers("HHI", entry)
+            if tag not in _KEPT or kind not in _SIZES:
+                continue
+            size, place = _SIZES[kind] * values, entry + 8
+            if size > 4:
+                (place,) = self._numbers("I", place)
+            if tag == _PROFILE and not self._has_profile(place, size):
+                continue
+            if size > 4:
+                self.overlay.keep(place, place + size)
+            entries.append(self._photo[entry : entry + 12])
+            if tag in (_STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES) and kind in (3, 4):
+                self._work.step(values)
+                numbers[tag] = self._numbers(f"{values}{'H' if kind == 3 else 'I'}", place)
+        for places, sizes in ((_STRIPS, _STRIP_SIZES), (_TILES, _TILE_SIZES)):
+            for start, length in zip(numbers.get(places, ()), numbers.get(sizes, ()), strict=False):
+                self.overlay.keep(start, start + length)
+        self.overlay.write(at, struct.pack(f"{self._order}H", len(entries)) + b"".join(entries))
+        self.overlay.write(at + 2 + 12 * len(entries), struct.pack(f"{self._order}I", following))
+        return following
+
+    def _has_profile(self, place: int, size: int) -> bool:
+        """Whether a colour profile that can be read lies there. Its texts are made empty."""
+        if (place, size) not in self._profiles:
+            self._work.look(size)
+            try:
+                profile = icc.cleaned(self._photo[place : place + size], self._work)
+                profile.settle()
+            except UnreadableError:
+                self._profiles[place, size] = False
+            else:
+                self._profiles[place, size] = True
+                self.overlay.lay(place, profile)
+        return self._profiles[place, size]

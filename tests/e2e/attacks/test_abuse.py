@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.e2e.app import BOUNDARY, Answer, App, task
+from tests.e2e.attacks.conftest import Victim
 from tests.e2e.conftest import Backend, Compose, Embedded
 from tests.e2e.issuer import Issuer
+from tests.unit.services.tasks.privacy import hostile
 
 LIMITS = {
     "LIMIT_LOGIN": "3/hour",
@@ -107,3 +111,40 @@ async def _uploads_at_a_time(limited: Backend) -> None:
             await writer.wait_closed()
     await asyncio.sleep(1)
     assert (await asyncio.to_thread(slow.submit, task(), [])).status == 200
+
+
+# Each took a second or more to look at, and again for every request; see docs/security.md.
+SLOW_TO_CLEAN: dict[str, Callable[[], bytes]] = {
+    "JPEG whose FLIR directory names one picture again and again": lambda: (
+        hostile.flir_holds_a_picture_of_small_segments(38_000)
+    ),
+    "HEIC of many containers": lambda: hostile.heif_of_property_containers(1_000_000),
+}
+POLL_SECONDS = 3.0  # a hundred times what a poll takes, and a tenth of what it took beside the attack
+
+
+@pytest.mark.parametrize("photo_of", SLOW_TO_CLEAN.values(), ids=SLOW_TO_CLEAN)
+def test_photos_that_are_asked_for_and_not_waited_for_keep_no_poll_waiting(
+    backend: Backend, victim: Victim, thief: App, photo_of: Callable[[], bytes]
+) -> None:
+    sent = task()
+    assert thief.submit(sent, [(f"obs{number}_rgb.jpg", photo_of()) for number in range(20)]).status == 200
+    photos = thief.request("GET", f"/v1/tasks/{sent['id']}").json()["photos"]
+    assert len(photos) == 20
+    for photo in photos:
+        _ask_and_leave(backend, thief, f"/v1/tasks/{sent['id']}/photos/{photo['photoID']}")
+    time.sleep(1)  # until all of them have been let in: the poll is to come behind them
+    began = time.monotonic()
+    answer = victim.app.poll(victim.job_id)
+    assert (answer.status, answer.json()["status"]) == (200, "done")
+    assert time.monotonic() - began < POLL_SECONDS
+    # Turns at cleaning go on, the thief's too.
+    path = f"/v1/tasks/{victim.task_id}/photos/{victim.photo_id}"
+    assert victim.app.request("GET", path).status == 200
+    assert thief.request("GET", f"/v1/tasks/{sent['id']}/photos/{photos[-1]['photoID']}").status in (200, 404)
+
+
+def _ask_and_leave(backend: Backend, app: App, path: str) -> None:
+    with socket.create_connection(("127.0.0.1", backend.port)) as connection:
+        token = f"Authorization: Bearer {app.bearer}\r\n" if app.bearer else ""
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: door.example\r\n{token}\r\n".encode())

@@ -496,3 +496,43 @@ async def test_header_values_in_utf_8_arrive_as_they_were_sent():
         answer = await ask(front, get("/", "X-Name: Ã©"))  # as latin-1: the two bytes of an é in UTF-8
     assert answer.status == 200
     assert "x-name: é".encode() in service.heard
+
+
+async def test_a_service_learns_that_the_client_has_left_before_its_answer() -> None:
+    left = asyncio.Event()
+
+    async def service(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        if not await reader.read():
+            left.set()
+
+    asked = asyncio.Event()
+    async with raw_server(service) as port, proxied(port) as front, asyncio.timeout(PATIENCE):
+        async with connected(front) as connection:
+            await connection.send(get("/photo"))
+            await asked.wait()
+        await left.wait()
+
+
+async def test_a_service_goes_on_with_what_it_was_told_to_do_when_the_client_leaves() -> None:
+    service = Service(b"")
+    go_on = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        reading = asyncio.ensure_future(reader.read())
+        await go_on.wait()
+        await asyncio.sleep(0.1)
+        assert not reading.done()
+        reading.cancel()
+        service.ended.set()
+
+    asked = asyncio.Event()
+    async with raw_server(slow) as port, proxied(port) as front, asyncio.timeout(PATIENCE):
+        async with connected(front) as connection:
+            await connection.send(get("/account").replace(b"GET", b"DELETE"))
+            await asked.wait()
+        go_on.set()
+        await service.ended.wait()

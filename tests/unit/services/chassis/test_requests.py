@@ -9,7 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from services.chassis.metrics import Metrics
-from services.chassis.requests import RequestScope
+from services.chassis.requests import RequestScope, unless_client_leaves
 
 
 async def handled(app) -> tuple[list[Message], Metrics]:
@@ -99,3 +99,68 @@ async def test_a_request_that_a_stop_cuts_off_is_answered_that_it_may_be_repeate
     assert sent[0]["status"] == 503
     assert b"retry-after" in dict(sent[0]["headers"])
     assert json.loads(sent[1]["body"])["status"] == 503
+
+
+class Client:
+    """Has sent a request without a body, and leaves when told to."""
+
+    def __init__(self) -> None:
+        self.leaves = asyncio.Event()
+        self._sent = False
+
+    async def receive(self) -> Message:
+        if not self._sent:
+            self._sent = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self.leaves.wait()
+        return {"type": "http.disconnect"}
+
+
+async def test_work_for_a_client_that_stays_is_done() -> None:
+    async def work() -> str:
+        await asyncio.sleep(0)
+        return "done"
+
+    assert await unless_client_leaves(Client().receive, work()) == "done"
+
+
+async def test_an_error_of_work_for_a_client_reaches_the_route() -> None:
+    async def work() -> None:
+        raise LookupError("gone")
+
+    with pytest.raises(LookupError, match="gone"):
+        await unless_client_leaves(Client().receive, work())
+
+
+async def test_work_for_a_client_that_leaves_is_cancelled() -> None:
+    client, cancelled = Client(), asyncio.Event()
+
+    async def work() -> None:
+        client.leaves.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async with asyncio.timeout(5):
+        with pytest.raises(ClientDisconnect):
+            await unless_client_leaves(client.receive, work())
+    assert cancelled.is_set()
+
+
+async def test_work_for_a_client_is_cancelled_with_its_request() -> None:
+    begun, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    request = asyncio.create_task(unless_client_leaves(Client().receive, work()))
+    await begun.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert cancelled.is_set()

@@ -3,6 +3,10 @@
 import asyncio
 import base64
 import secrets
+import threading
+import time
+import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -10,12 +14,16 @@ from urllib.parse import quote
 import aiohttp
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from contracts.events import AnalysisCompleted, AnalysisFailed, AnalysisStarted, PhotoKind, TaskSubmitted
 from contracts.public import JobDone, Task, TaskPage
 from contracts.reports import Report, Severity
+from services.tasks.models import jobs
 from services.tasks.photos.store import CHUNK_BYTES, PhotoMetadata, PhotoNotFoundError, PhotoStoreError, new_photo_id
-from services.tasks.privacy.photos import HELD_BYTES
+from services.tasks.privacy import photos
+from services.tasks.privacy.photos import HELD_BYTES, cleaned
+from services.tasks.privacy.work import UnreadableError, Work
 from tests.tokens import EMAIL
 from tests.unit.services.tasks.forms import CONTENT_TYPE, SMALLEST_PHOTO, app_form, pair, photo
 from tests.unit.services.tasks.privacy.telling import TELLING, large_jpeg, picture, pixels
@@ -63,12 +71,12 @@ async def finished(service: Service, task_id: str, image: bytes | None) -> str:
     return job_id
 
 
-async def shown(service: Service, data: bytes) -> Answer:
+async def shown(service: Service, data: bytes, user: str = EMAIL) -> Answer:
     """A photo as it comes back to who uploaded it."""
-    task_id = new_task()
-    await service.new_job(task_id, [("media0", "obs0_rgb.bin", data)], headers=service.bearer())
-    task = (await service.get(f"/v1/tasks/{task_id}", headers=service.bearer())).json
-    return await service.get(f"/v1/tasks/{task_id}/photos/{task['photos'][0]['photoID']}", headers=service.bearer())
+    task_id, bearer = new_task(), service.bearer(user)
+    await service.new_job(task_id, [("media0", "obs0_rgb.bin", data)], headers=bearer, uid=user)
+    task = (await service.get(f"/v1/tasks/{task_id}", headers=bearer)).json
+    return await service.get(f"/v1/tasks/{task_id}/photos/{task['photos'][0]['photoID']}", headers=bearer)
 
 
 def is_problem(answer: Answer, status: int) -> str:
@@ -373,10 +381,90 @@ async def test_a_photo_without_a_picture_in_it_is_not_shown(service: Service) ->
     assert "damaged" in is_problem(answer, 404)
 
 
+async def adopted(service: Service, image: bytes) -> str:
+    """A finished job as the migration makes it for a report of the old backend."""
+    job_id, task_id, at = str(uuid.uuid5(uuid.uuid4(), "task")), new_task(), datetime.now(UTC)
+    row = {
+        "jobID": job_id,
+        "taskID": task_id,
+        "userID": EMAIL,
+        "state": "done",
+        "imageID": await stored(service, image),
+    }
+    times = {"submittedAt": at, "publishedAt": at, "endedAt": at}
+    async with service.database.write() as connection:
+        await connection.execute(sa.insert(jobs).values(**row, **times, report=report(task_id).model_dump(mode="json")))
+    return job_id
+
+
+async def test_a_report_image_is_sent_while_every_turn_to_clean_photos_is_taken(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = await finished(service, new_task(), picture("JPEG"))
+    go_on, begun = threading.Event(), threading.Semaphore(0)
+
+    def slow(photo: bytes, work: Work) -> Any:
+        begun.release()
+        go_on.wait(20)
+        raise UnreadableError("slow")
+
+    monkeypatch.setattr(photos, "cleaned", slow)
+    attacks = [asyncio.create_task(shown(service, picture("PNG"), f"{n}@example.com")) for n in range(5)]
+    try:
+        for _ in range(photos.CLEANED_AT_ONCE):
+            await asyncio.to_thread(begun.acquire, timeout=10)
+        async with asyncio.timeout(5):
+            answer = await service.get(f"/detect_leak/{job_id}", headers=service.bearer())
+        assert base64.b64decode(answer.json["image"]["data"]) == picture("JPEG")
+    finally:
+        go_on.set()
+        await asyncio.gather(*attacks)
+
+
+async def test_cleaning_ends_when_the_client_leaves(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def endless(photo: bytes, work: Work) -> Any:
+        begun.set()
+        try:
+            while True:
+                work.step(0)
+                time.sleep(0.001)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(photos, "cleaned", endless)
+    leaving = asyncio.create_task(shown(service, picture("PNG")))
+    assert await asyncio.to_thread(begun.wait, 10)
+    leaving.cancel()  # closes the connection
+    assert await asyncio.to_thread(ended.wait, 10)
+
+
+async def test_a_photo_is_cleaned_once_however_often_it_is_shown(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = 0
+
+    def counted(photo: bytes, work: Work) -> Any:
+        nonlocal times
+        times += 1
+        return cleaned(photo, work)
+
+    monkeypatch.setattr(photos, "cleaned", counted)
+    task_id = new_task()
+    await service.new_job(task_id, [("media0", "obs0_rgb.bin", picture("JPEG"))], headers=service.bearer())
+    task = (await service.get(f"/v1/tasks/{task_id}", headers=service.bearer())).json
+    path = f"/v1/tasks/{task_id}/photos/{task['photos'][0]['photoID']}"
+    answers = await asyncio.gather(*(service.get(path, headers=service.bearer()) for _ in range(20)))
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.body for answer in answers}) == 1
+    assert times == 1
+
+
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
-async def test_a_report_image_says_nothing_of_places_whoever_wrote_it(service: Service, form: str) -> None:
-    task_id, data = new_task(), picture(form)
-    job_id = await finished(service, task_id, data)
+async def test_a_report_image_of_the_old_backend_says_nothing_of_places(service: Service, form: str) -> None:
+    data = picture(form)
+    job_id = await adopted(service, data)
     answer = await service.get(f"/detect_leak/{job_id}", headers=service.bearer())
     image = base64.b64decode(answer.json["image"]["data"], validate=True)
     assert TELLING in data
@@ -456,16 +544,12 @@ async def test_while_the_photo_store_is_away_clients_are_told_to_come_again(
 async def test_a_photo_that_breaks_off_never_looks_whole(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = await finished(service, new_task(), photo(HELD_BYTES + 2 * CHUNK_BYTES))
     opened = service.photos.open
-    openings = 0
 
     async def torn(photo_id: str) -> Any:
-        nonlocal openings
-        openings += 1
         whole = await opened(photo_id)
-        if openings == 1:  # to look at it; it breaks off while it is sent
-            return whole
 
         async def chunks() -> Any:
+            yield await anext(whole.chunks)
             yield await anext(whole.chunks)
             raise PhotoNotFoundError(photo_id)
 

@@ -17,8 +17,11 @@ from services.tasks.export import _named
 from services.tasks.models import leakage_tasks, photos
 from services.tasks.photos.files import FilePhotos
 from services.tasks.photos.store import PhotoMetadata, PhotoStoreError, StoredPhoto, new_photo_id
+from services.tasks.privacy import photos as shown_photos
+from services.tasks.privacy.work import Work
 from tests.tokens import EMAIL
 from tests.unit.services.tasks.forms import pair, photo
+from tests.unit.services.tasks.privacy.telling import picture
 from tests.unit.services.tasks.running import Service, tasks_service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -178,3 +181,22 @@ async def test_names_in_the_archive_are_readable_unique_and_harmless(
 ) -> None:
     task = {"title": title, "photos": [{"name": name} for name in names]}
     assert [name for _, name in _named(7, task)] == [f"photos/{name}" for name in expected]
+
+
+async def test_a_photo_that_has_been_shown_is_not_cleaned_again_for_the_archive(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = "shown-before@example.com"
+    await service.new_job(
+        "shown-before", [("media0", "obs0_rgb.jpg", picture("JPEG"))], headers=service.bearer(user), uid=user
+    )
+    task = (await service.get("/v1/tasks/shown-before", headers=service.bearer(user))).json
+    path = f"/v1/tasks/shown-before/photos/{task['photos'][0]['photoID']}"
+    shown = (await service.get(path, headers=service.bearer(user))).body
+
+    def refused(photo: bytes, work: Work) -> Any:
+        raise AssertionError("it is looked at again")
+
+    monkeypatch.setattr(shown_photos, "cleaned", refused)
+    archive = await exported(service, user)
+    assert [data for name, data in archive.items() if name.startswith("photos/")] == [shown]

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tasks.pictures import media_type
-from services.tasks.uploads import HEAD_BYTES
+from services.tasks.pictures import HEAD_BYTES, media_type
 
 KNOWN = [
     (b"\xff\xd8\xff\xe0\x00\x10JFIF", "image/jpeg"),

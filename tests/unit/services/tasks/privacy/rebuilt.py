@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator
 
 from services.tasks.privacy.photos import cleaned
-from services.tasks.privacy.pieces import Pieces, UnreadableError
+from services.tasks.privacy.pieces import Pieces
+from services.tasks.privacy.work import UnreadableError, Work
 
 
 async def in_chunks(data: bytes, size: int = 100) -> AsyncIterator[bytes]:
@@ -29,7 +30,7 @@ def built(pieces: Pieces, source: bytes, chunk: int = 100) -> bytes:
 
 def rebuilt(photo: bytes) -> bytes:
     """The photo as it is shown. Raises :class:`UnreadableError`."""
-    return built(cleaned(photo)[1], photo)
+    return built(cleaned(photo, Work(len(photo)))[1], photo)
 
 
 def rebuilt_if_possible(photo: bytes) -> bytes:

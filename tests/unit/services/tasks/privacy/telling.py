@@ -9,12 +9,14 @@ import pillow_heif
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
+from tests.unit.services.tasks.privacy.colours import profile
+
 pillow_heif.register_heif_opener()
 
 TELLING = b"40.4406N 79.9959W"
 """What may not come out. It is text wherever a field takes text; coordinates stand beside it as numbers."""
 
-PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+PROFILE = profile(TELLING)
 COORDINATES = (40.0, 26.0, 26.16)
 
 
@@ -92,6 +94,15 @@ def opened(data: bytes) -> Image.Image:
     shown = Image.open(io.BytesIO(data))
     shown.load()
     return shown
+
+
+def converted(shown: Image.Image) -> NDArray[np.uint8]:
+    """The pixels of a picture as its colour profile has them shown on a usual screen."""
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(shown.info["icc_profile"]))
+    screen = ImageCms.createProfile("sRGB")
+    turned = ImageCms.profileToProfile(shown.convert("RGB"), profile, screen, outputMode="RGB")
+    assert turned is not None
+    return np.asarray(turned)
 
 
 def pixels(data: bytes) -> NDArray[np.uint8]:

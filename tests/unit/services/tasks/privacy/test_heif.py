@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from services.tasks.privacy.pieces import UnreadableError
+from services.tasks.privacy.work import UnreadableError
 from tests.unit.services.tasks.privacy.rebuilt import rebuilt
 from tests.unit.services.tasks.privacy.telling import TELLING
 

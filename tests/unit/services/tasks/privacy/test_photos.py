@@ -1,17 +1,23 @@
 """A photo is shown as it looks, and says nothing of where it was taken and by whom: whatever its form."""
 
+import asyncio
+import threading
+import time
+import uuid
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from PIL import ExifTags
 
-from services.tasks.photos.store import PhotoStore, StoredPhoto
-from services.tasks.privacy import photos
-from services.tasks.privacy.photos import ShownPhotos
-from services.tasks.privacy.pieces import UnreadableError
+from services.tasks.photos.store import PhotoStore, PhotoStoreError, StoredPhoto
+from services.tasks.privacy import photos, plans
+from services.tasks.privacy.photos import ShownPhotos, cleaned
+from services.tasks.privacy.work import UnreadableError, Work
 from tests.unit.services.tasks.privacy.rebuilt import in_chunks, rebuilt, rebuilt_if_possible
-from tests.unit.services.tasks.privacy.telling import TELLING, opened, picture, pixels
+from tests.unit.services.tasks.privacy.telling import TELLING, converted, opened, picture, pixels
 
 FORMS = ["JPEG", "MPO", "PNG", "WEBP", "HEIF", "AVIF", "TIFF", "GIF", "BMP"]
 
@@ -29,7 +35,7 @@ def test_a_photo_tells_nothing_but_its_picture(form: str) -> None:
 @pytest.mark.parametrize("form", sorted(set(FORMS) - {"BMP", "GIF"}))
 def test_colours_and_the_way_up_stay(form: str) -> None:
     before, after = opened(picture(form)), opened(rebuilt(picture(form)))
-    assert after.info["icc_profile"] == before.info["icc_profile"]
+    assert np.array_equal(converted(after), converted(before))
     assert after.size == before.size  # some are turned while they are opened
     turned = ExifTags.Base.Orientation
     assert after.getexif().get(turned, 1) == before.getexif().get(turned, 1)
@@ -87,39 +93,133 @@ class Store:
 
     def __init__(self, *versions: bytes) -> None:
         self.versions = list(versions)
+        self.plan: bytes | None = None
+        self.is_away = False
         self.openings = 0
 
     async def open(self, photo_id: str) -> StoredPhoto:
         self.openings += 1
         data = self.versions.pop(0) if len(self.versions) > 1 else self.versions[0]
-        return StoredPhoto(len(data), in_chunks(data))
+        return StoredPhoto(len(data), in_chunks(data), self.plan)
+
+    async def keep_plan(self, photo_id: str, plan: bytes) -> None:
+        if self.is_away:
+            raise PhotoStoreError("away")
+        self.plan = plan
 
 
 def shown_photos(store: Store) -> ShownPhotos:
-    stored: PhotoStore = store  # type: ignore[assignment] - only its open is used
+    stored: PhotoStore = store  # type: ignore[assignment] - only these are used
     return ShownPhotos(stored, 1000)
 
 
-async def read(store: Store) -> bytes:
-    photo = await shown_photos(store).open("photo")
+async def read(store: Store, shown: ShownPhotos | None = None) -> bytes:
+    photo = await (shown or shown_photos(store)).open("photo", "person")
     data = b"".join([chunk async for chunk in photo.chunks])
     assert len(data) == photo.size
     return data
 
 
-async def test_a_small_photo_is_read_once_a_large_one_again_while_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def times_cleaned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each time that a photo is cleaned."""
+    times: list[int] = []
+
+    def counted(photo: bytes, work: Work) -> Any:
+        times.append(len(photo))
+        return cleaned(photo, work)
+
+    monkeypatch.setattr(photos, "cleaned", counted)
+    return times
+
+
+@pytest.mark.parametrize("held", [10, photos.HELD_BYTES])
+async def test_a_photo_is_cleaned_once_whoever_shows_it_again(
+    monkeypatch: pytest.MonkeyPatch, times_cleaned: list[int], held: int
+) -> None:
+    monkeypatch.setattr(photos, "HELD_BYTES", held)
     store = Store(picture("JPEG"))
-    once = await read(store)
-    assert store.openings == 1
-    monkeypatch.setattr(photos, "HELD_BYTES", 10)
-    assert await read(store) == once
-    assert store.openings == 3
+    first = await read(store)
+    assert await read(store) == first == rebuilt(picture("JPEG"))
+    assert len(times_cleaned) == 1
+
+
+async def test_many_requests_at_once_clean_a_photo_once(times_cleaned: list[int]) -> None:
+    store = Store(picture("JPEG"))
+    shown = shown_photos(store)
+    answers = await asyncio.gather(*(read(store, shown) for _ in range(20)))
+    assert set(answers) == {rebuilt(picture("JPEG"))}
+    assert len(times_cleaned) == 1
+
+
+async def test_a_photo_that_cannot_be_shown_is_looked_at_once(times_cleaned: list[int]) -> None:
+    store = Store(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    for _ in range(3):
+        with pytest.raises(UnreadableError):
+            await read(store)
+    assert len(times_cleaned) == 1
+
+
+async def test_a_plan_of_other_rules_is_made_anew(monkeypatch: pytest.MonkeyPatch, times_cleaned: list[int]) -> None:
+    store = Store(picture("JPEG"))
+    await read(store)
+    monkeypatch.setattr(plans, "RULES", plans.RULES + 1)
+    assert await read(store) == rebuilt(picture("JPEG"))
+    assert len(times_cleaned) == 2
+
+
+async def test_a_photo_is_shown_while_its_plan_cannot_be_kept(times_cleaned: list[int]) -> None:
+    store = Store(picture("JPEG"))
+    store.is_away = True
+    assert await read(store) == await read(store) == rebuilt(picture("JPEG"))
+    assert len(times_cleaned) == 2
+
+
+async def test_cleaning_ends_with_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def endless(photo: bytes, work: Work) -> Any:
+        begun.set()
+        try:
+            while True:
+                work.step(0)
+                time.sleep(0.001)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(photos, "cleaned", endless)
+    store = Store(picture("JPEG"))
+    reading = asyncio.create_task(read(store))
+    assert await asyncio.to_thread(begun.wait, 10)
+    reading.cancel()
+    assert await asyncio.to_thread(ended.wait, 10)
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert store.plan is None
+
+
+async def test_a_picture_that_this_system_drew_is_not_looked_at(times_cleaned: list[int]) -> None:
+    store = Store(picture("JPEG"))
+    row = {"photoID": "photo", "kind": "report", "jobID": "0b0f7e5c-6f0e-4c55-9c5c-6f1f64dd4a0e"}
+    photo = await shown_photos(store).open_listed(row, "person")
+    assert b"".join([chunk async for chunk in photo.chunks]) == picture("JPEG")
+    assert (photo.media_type, photo.size, times_cleaned) == ("image/jpeg", len(picture("JPEG")), [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "job_id"),
+    [("rgb", "0b0f7e5c-6f0e-4c55-9c5c-6f1f64dd4a0e"), ("report", str(uuid.uuid5(uuid.NAMESPACE_URL, "adopted")))],
+)
+async def test_what_a_person_or_the_old_backend_stored_is_cleaned(kind: str, job_id: str) -> None:
+    store = Store(picture("JPEG"))
+    photo = await shown_photos(store).open_listed({"photoID": "photo", "kind": kind, "jobID": job_id}, "person")
+    assert b"".join([chunk async for chunk in photo.chunks]) == rebuilt(picture("JPEG"))
 
 
 async def test_a_photo_that_is_shorter_the_second_time_never_looks_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(photos, "HELD_BYTES", 10)
     with pytest.raises(EOFError):
-        await read(Store(picture("JPEG"), picture("JPEG")[:1000]))
+        await read(Store(picture("JPEG"), picture("JPEG"), picture("JPEG")[:1000]))
 
 
 async def test_a_photo_that_is_too_large_to_look_at_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
