@@ -414,7 +414,7 @@ async def _sweeping(store: TaskStore, erasing: Erasures, waiting: Outbox, folder
     await store.submit("job 7", submission("new task", ME), uploaded())
     dropped = (await store.unknown_photos([new_photo_id()]))[0]
     kept = settings(retention_days=100_000)
-    sweeper = Sweeper(store, erasing, waiting, files, RecordingBroker(), kept, Metrics())
+    sweeper = Sweeper(store, erasing, waiting, files, pictures, RecordingBroker(), kept, Metrics())
     await sweeper.sweep_jobs()
     for seconds in (30, 1):
         await store.republish_unfinished(seconds, 100)

@@ -105,7 +105,7 @@ def sweeper(
     broker: RecordingBroker,
     metrics: Metrics,
 ) -> Sweeper:
-    return Sweeper(store, erasures, waiting, files, broker, settings(), metrics)
+    return Sweeper(store, erasures, waiting, files, report_pictures, broker, settings(), metrics)
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float:
@@ -322,7 +322,7 @@ async def test_many_sweepers_at_once_do_no_harm(
     await store.submit("job", submission(), kept)
 
     async def sweep(of: Metrics) -> None:
-        one = Sweeper(store, erasures, Outbox(outbox), files, RecordingBroker(), settings(), of)
+        one = Sweeper(store, erasures, Outbox(outbox), files, report_pictures, RecordingBroker(), settings(), of)
         await one.sweep_jobs()
         await one.sweep_dropped_photos()
         await one.sweep_orphans()
