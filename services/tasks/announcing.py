@@ -82,17 +82,12 @@ _HOLD = (
 )
 _LET_GO = sa.update(people).where(people.c.userID == sa.bindparam("user_id")).values(heldBy=None, heldUntil=None)
 
-_other = jobs.alias()
+# All unfinished jobs of them wait.
 _FORGOTTEN = (
     sa.select(jobs.c.userID)
-    .distinct()
-    .where(
-        jobs.c.state.in_(UNFINISHED),
-        ~IS_ANNOUNCED,
-        ~sa.exists().where(
-            _other.c.userID == jobs.c.userID, _other.c.state.in_(UNFINISHED), _other.c.waitingSince.is_(None)
-        ),
-    )
+    .where(jobs.c.state.in_(UNFINISHED))
+    .group_by(jobs.c.userID)
+    .having(sa.func.count(jobs.c.waitingSince) == sa.func.count())
     .limit(sa.bindparam("limit"))
 )
 
