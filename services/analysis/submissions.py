@@ -63,8 +63,7 @@ class Submissions:
             async with _scratch_folder(self._scratch) as folder:
                 outcome = await self._outcome(submitted, folder)
         except JobEndedError:
-            # Nobody is told this reason, because the job has its end. It tells tasks that analysis is done with the job:
-            # the person's next one may be announced.
+            # The job keeps the end that it has. This tells tasks that the person's next job may be announced.
             log.info("the job has ended meanwhile")
             outcome = AnalysisFailed(job_id=submitted.job_id, reason=ENDED)
         await self._tell(outcome)
