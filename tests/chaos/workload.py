@@ -1,8 +1,8 @@
 """Phones that behave like the app, and write down what they did and were told.
 
-One does one thing after another: it signs in, submits small photos, polls its job, submits several tasks at once or one anew, changes its
-profile. A request that fails or is not answered in time is repeated with the same task id and the same bytes, and
-given up after a few times. Now and then it asks for what belongs to somebody else.
+One does one thing after another: it signs in, submits small photos, polls its job, submits several tasks in a row or
+one anew, changes its profile. A request that fails or is not answered in time is repeated with the same task id and the
+same bytes, and given up after a few times. Now and then it asks for what belongs to somebody else.
 """
 
 # ruff: noqa: S311 - chance must follow from the seed
