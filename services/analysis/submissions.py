@@ -34,6 +34,7 @@ from services.chassis.messaging.broker import Broker, Handlers
 log = structlog.get_logger(__name__)
 
 GAVE_UP = "The analysis failed although it was tried several times. Please submit the photos again."
+ENDED = "The submission was replaced or deleted before its analysis was done."
 LOST = "The photos of this submission are no longer there. Please submit them again."
 TOO_SLOW = "The analysis of these photos took too long and was stopped. Please submit them again, or take new ones."
 
@@ -56,13 +57,15 @@ class Submissions:
     async def handle(self, submitted: TaskSubmitted) -> None:
         """Bring one submission to its end."""
         started = time.perf_counter()
+        outcome: EventData
         await self._tell(AnalysisStarted(job_id=submitted.job_id))
         try:
             async with _scratch_folder(self._scratch) as folder:
-                outcome: EventData = await self._outcome(submitted, folder)
+                outcome = await self._outcome(submitted, folder)
         except JobEndedError:
+            # The job keeps the end that it has. This tells tasks that the person's next job may be announced.
             log.info("the job has ended meanwhile")
-            return
+            outcome = AnalysisFailed(job_id=submitted.job_id, reason=ENDED)
         await self._tell(outcome)
         log.info(
             "analysed",

@@ -23,6 +23,7 @@ class Metrics:
     outbox_rows: Gauge = field(init=False)
     outbox_oldest_seconds: Gauge = field(init=False)
     jobs_unfinished: Gauge = field(init=False)
+    jobs_waiting: Gauge = field(init=False)
     jobs_unfinished_seconds: Gauge = field(init=False)
     jobs_ended: Counter = field(init=False)
     orphan_photos: Counter = field(init=False)
@@ -51,7 +52,9 @@ class Metrics:
         oldest = "Age of the oldest event not yet published"
         make("outbox_oldest_seconds", Gauge("outbox_oldest_seconds", oldest, ["service"], registry=r))
         make("jobs_unfinished", Gauge("jobs_unfinished", "Jobs without an end", registry=r))
-        make("jobs_unfinished_seconds", Gauge("jobs_unfinished_seconds", "Age of the oldest of them", registry=r))
+        waiting = "Of them, jobs that wait for another job of the same person"
+        make("jobs_waiting", Gauge("jobs_waiting", waiting, registry=r))
+        make("jobs_unfinished_seconds", Gauge("jobs_unfinished_seconds", "Age of the oldest other", registry=r))
         make("jobs_ended", Counter("jobs_ended", "Jobs, by how they ended", ["outcome"], registry=r))
         make("orphan_photos", Counter("orphan_photos", "Photos that nothing referred to, removed", registry=r))
         orphans = "Photos that nothing referred to, as the last search found them"

@@ -124,10 +124,13 @@ async def status() -> ServiceStatus:
         403: _problem("Somebody else's account or task"),
         409: _problem("This `Idempotency-Key` came with another submission before"),
         410: _problem("The account was deleted during the upload, or since the token was issued"),
-        413: _problem("A photo, or all of it, is too large"),
+        413: _problem("A photo, or all of it, is too large, or the account has no room for more photos"),
         415: _problem("Not a form"),
         422: _problem("Something that a person must mend: a temperature, a photo, …"),
-        429: _problem("Too many jobs of this person have not ended; try again after the seconds in `Retry-After`"),
+        429: _problem(
+            "Too many jobs of this person have not ended, or many photos were just replaced: try again after the "
+            "seconds in `Retry-After`. Without that header: there are as many tasks as an account may have"
+        ),
         503: _AWAY,
     },
 )
@@ -152,7 +155,7 @@ async def detect_leak(request: Request) -> SubmissionAnswer:
         signed_out = state.sign_outs.of(caller.identity)
         standing = await state.store.standing(caller.identity.user_ids, key, signed_out)
         caller.refuse_signed_out(standing.signed_out_until)
-    state.store.admit(standing)
+    state.store.admit(standing, _declared_length(request))
     job_id = str(uuid.uuid4())
     async with received(request, state.photos, job_id, state.limits) as form:
         submission = read_submission(form.fields)
@@ -165,6 +168,12 @@ async def detect_leak(request: Request) -> SubmissionAnswer:
         if answered != job_id:
             form.release()
     return SubmissionAnswer(jobId=answered)
+
+
+def _declared_length(request: Request) -> int:
+    """The length of the body, as far as the client tells it beforehand."""
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isascii() and declared.isdigit() else 0
 
 
 @router.get(

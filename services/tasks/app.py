@@ -34,6 +34,8 @@ from services.tasks.models import outbox, sign_outs
 from services.tasks.photos.store import PhotoStore, PhotoStoreError
 from services.tasks.privacy.photos import ShownPhotos
 from services.tasks.profiles import Profiles
+from services.tasks.quota import Quota
+from services.tasks.report_pictures import ReportPictures
 from services.tasks.settings import TasksSettings
 from services.tasks.store import Bounds, TaskStore
 from services.tasks.sweeper import Sweeper
@@ -51,6 +53,7 @@ class State(TypedDict):
     store: TaskStore
     photos: PhotoStore
     shown_photos: ShownPhotos
+    report_pictures: ReportPictures
     access: Access
     sign_outs: SignOuts
     profiles: Profiles
@@ -83,10 +86,12 @@ def create_app(
             service_token = settings.service_token.get_secret_value()
             signed_out = SignOuts(database, sign_outs, service_token)
             erasures = Erasures(database, waiting, service_token)
-            bounds = Bounds(settings.max_unfinished_jobs, settings.max_outbox_rows)
+            quota = Quota(settings.max_stored_bytes, settings.max_tasks)
+            bounds = Bounds(settings.max_unfinished_jobs, settings.max_outbox_rows, quota)
             store = TaskStore(database, waiting, erasures, bounds)
+            report_pictures = ReportPictures(database)
             relay = Relay(database, waiting, broker, metrics, SERVICE)
-            sweeper = Sweeper(store, erasures, waiting, photos, broker, settings, metrics)
+            sweeper = Sweeper(store, erasures, waiting, photos, report_pictures, broker, settings, metrics)
             queues = (TASKS_RESULTS, TASKS_PROFILES, TASKS_ACCOUNTS)
             measure = partial(measure_dead_letters, broker, queues, metrics)
             await stack.enter_async_context(background(relay.run, relay.measure_forever, sweeper.run, measure))
@@ -108,6 +113,7 @@ def create_app(
                 store=store,
                 photos=photos,
                 shown_photos=shown,
+                report_pictures=report_pictures,
                 access=Access(Bearers(AccessTokens(jwks), google), settings.auth_mode, signed_out.refuse),
                 sign_outs=signed_out,
                 profiles=profiles,

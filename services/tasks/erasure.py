@@ -26,7 +26,16 @@ from contracts.events import AccountDeleted, TaskSubmitted
 from services.chassis.database import BLOCK_SECONDS, Database, now
 from services.chassis.outbox import Outbox
 from services.chassis.pseudonyms import pseudonym
-from services.tasks.models import erasures, households, idempotency_keys, jobs, leakage_tasks, photos, suggestions
+from services.tasks.models import (
+    erasures,
+    households,
+    idempotency_keys,
+    jobs,
+    leakage_tasks,
+    people,
+    photos,
+    suggestions,
+)
 
 BATCH = 20  # tasks in a step
 PENDING = 100
@@ -158,6 +167,7 @@ class Erasures:
                     idempotency_keys.c.userID == erasure.userID, idempotency_keys.c.createdAt <= erasure.deletedAt
                 )
             )
+            await connection.execute(sa.delete(people).where(people.c.userID == erasure.userID))
             if erasure.settled:
                 await connection.execute(sa.update(erasures).where(erasures.c.person == person).values(userID=None))
             return 0
@@ -236,6 +246,8 @@ class Erasures:
         # Only now, when nobody can announce these jobs again.
         await self._outbox.withdraw(connection, TaskSubmitted, job_ids)
         await connection.execute(sa.delete(leakage_tasks).where(leakage_tasks.c.taskID.in_(gone_ids)))
+        owners = {task.userID for task in tasks}
+        await connection.execute(sa.update(people).where(people.c.userID.in_(owners)).values(countedAt=None))
 
 
 def _listed(task: Mapping[str, Any]) -> Iterable[str]:

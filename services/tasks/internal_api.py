@@ -10,23 +10,11 @@ from starlette.responses import StreamingResponse
 from contracts.internal import PHOTO_PATH, REPORT_PICTURES_PATH, StoredPicture
 from services.chassis.access import only_services
 from services.chassis.problems import Problem
-from services.tasks.jobs import UNFINISHED
 from services.tasks.photos.store import PhotoMetadata, PhotoNotFoundError, new_photo_id
 from services.tasks.pictures import HEAD_BYTES, media_type
+from services.tasks.report_pictures import ReportPictures, raise_if_ended
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(only_services)])
-
-
-def _refuse_ended(state: str) -> None:
-    if state not in UNFINISHED:
-        raise Problem(410, "The job has ended.")
-
-
-async def _refuse_unless_unfinished(request: Request, job_id: str) -> None:
-    job = await request.state.store.find_job(job_id)
-    if job is None:
-        raise Problem(404, "Job not found")
-    _refuse_ended(job["state"])
 
 
 @router.get(PHOTO_PATH)
@@ -34,9 +22,10 @@ async def read_job_photo(request: Request, job_id: str, photo_id: str) -> Stream
     """The bytes of a photo that was submitted with a job that has not ended."""
     photo = await request.state.store.find_job_photo(job_id, photo_id)
     if photo is None:
-        await _refuse_unless_unfinished(request, job_id)
+        job = await request.state.store.find_job(job_id)
+        raise_if_ended(None if job is None else job["state"])
         raise Problem(404, "Photo not found")
-    _refuse_ended(photo["jobState"])
+    raise_if_ended(photo["jobState"])
     try:
         stored = await request.state.photos.open(photo_id)
     except PhotoNotFoundError:
@@ -50,6 +39,8 @@ async def read_job_photo(request: Request, job_id: str, photo_id: str) -> Stream
 async def store_picture(request: Request, job_id: str, name: str) -> StoredPicture:
     """Store a picture of a report. Nothing refers to it until AnalysisCompleted does; without that it is swept."""
     photo_id = new_photo_id()
+    pictures: ReportPictures = request.state.report_pictures
+    await pictures.begin(photo_id, job_id)
     writer = request.state.photos.writer(photo_id, PhotoMetadata(f"{job_id}_{name}"))
     digest, head, size = hashlib.sha256(), b"", 0
     try:
@@ -65,8 +56,8 @@ async def store_picture(request: Request, job_id: str, name: str) -> StoredPictu
             raise Problem(422, "Not a picture.")
         await writer.end(found, digest.hexdigest())
         await request.state.photos.publish([writer])
-        # Last: the job may have been erased while the picture was being written. Later on, its result is told of that.
-        await _refuse_unless_unfinished(request, job_id)
+        # Last: the job may have ended during the upload. When it ends later, the sweeper finds the picture listed.
+        await pictures.finish(photo_id, job_id, size)
     except BaseException as error:
         await asyncio.shield(writer.abort())
         if isinstance(error, ClientDisconnect):

@@ -29,3 +29,4 @@ UNFINISHED = (JobState.QUEUED, JobState.PROCESSING)
 
 REPLACED = "A newer submission of this task has replaced this one."
 OVERDUE = "The analysis took too long and was given up. Please submit the photos again."
+UNANNOUNCEABLE = "The submission could not be read again when its turn came. Please submit the photos again."

@@ -68,8 +68,32 @@ jobs = sa.Table(
     sa.Column("endedAt", UtcDateTime),
     sa.Column("fingerprint", sa.String(64)),  # of what its analysis is given; NULL: before there were any
     sa.Column("traceparent", sa.String(55)),  # of the request that submitted it
+    sa.Column("waitingSince", UtcDateTime),  # NULL: it was announced to analysis
+    sa.Column("announcedAt", UtcDateTime),  # when its turn came; NULL: it never had to wait
     sa.Index("ix_tasks_job_unfinished", "state", "publishedAt"),
-    sa.Index("ix_tasks_job_person", "userID", "state"),
+    sa.Index("ix_tasks_job_turn", "userID", "state", "waitingSince"),
+)
+
+# One row for each person who submits: the lock that makes turns and quotas exact, and what they need to know.
+people = sa.Table(
+    "tasks_person",
+    metadata,
+    sa.Column("userID", key_string(255), primary_key=True),
+    sa.Column("heldBy", key_string(36)),  # a job that was replaced while analysis was working on it
+    sa.Column("heldUntil", UtcDateTime),  # until then, or until analysis tells its end, it counts as announced
+    sa.Column("photoBytes", sa.BigInteger, nullable=False, server_default="0"),  # of photos and report pictures in use
+    sa.Column("replacedBytes", sa.BigInteger, nullable=False, server_default="0"),  # of photos that are to be removed
+    sa.Column("tasks", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("countedAt", UtcDateTime),  # NULL: the three before are to be counted anew
+)
+
+# Pictures of reports from before their first byte until AnalysisCompleted names them.
+unclaimed_pictures = sa.Table(
+    "tasks_unclaimed_picture",
+    metadata,
+    sa.Column("photoID", key_string(24), primary_key=True),
+    sa.Column("jobID", key_string(36), nullable=False),
+    sa.Column("size", sa.BigInteger),  # NULL: not stored whole yet
 )
 
 idempotency_keys = sa.Table(
@@ -93,7 +117,7 @@ photos = sa.Table(
     sa.Column("position", sa.Integer, nullable=False),  # in the order of upload
     sa.Column("name", sa.String(255), nullable=False),
     sa.Column("mediaType", sa.String(64)),  # NULL: not looked at yet (adopted from the old backend)
-    sa.Column("size", sa.BigInteger),
+    sa.Column("size", sa.BigInteger, index=True),  # NULL: not looked at yet
     sa.Column("sha256", sa.String(64)),
     sa.Column("droppedAt", UtcDateTime, index=True),  # replaced by a newer submission; removed after the grace period
 )

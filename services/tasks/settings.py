@@ -38,14 +38,24 @@ class TasksSettings(ServiceSettings):
         ge=1,
         description="most events that wait for the broker; beyond it submissions are answered 503",
     )
+    max_stored_bytes: int = Field(
+        5 * 1024 * MIB,
+        ge=MIB,
+        description="most bytes of photos and report images that are kept of one person; beyond it submissions are "
+        "answered 413. Replaced photos, until they are removed, may take as much again",
+    )
+    max_tasks: int = Field(
+        2_000, ge=1, description="most tasks of one person; beyond it submissions of new ones are answered 429"
+    )
     job_republish_seconds: float = Field(
         30, gt=0, description="an unfinished job is announced to analysis again after so long, if nothing is queued"
     )
     job_deadline_seconds: float = Field(
         900,
         gt=0,
-        description="an unfinished job ends as an error after so long; while results wait in their queue, or RabbitMQ "
-        "is away, after PHOTO_GRACE_SECONDS",
+        description="an unfinished job ends as an error so long after its announcement to analysis (waiting for "
+        "another job of the same person does not count); while results wait in their queue, or RabbitMQ is away, "
+        "after PHOTO_GRACE_SECONDS",
     )
     photo_grace_seconds: float = Field(
         3600,

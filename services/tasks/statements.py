@@ -11,6 +11,7 @@ from services.chassis.signouts import last_sign_out
 from services.tasks.erasure import DELETED_SINCE
 from services.tasks.jobs import UNFINISHED, JobState
 from services.tasks.models import households, idempotency_keys, jobs, leakage_tasks, photos, sign_outs, suggestions
+from services.tasks.quota import STORED_BYTES
 
 _UNFINISHED_OF_PERSON = (
     sa.select(jobs.c.jobID)
@@ -28,6 +29,7 @@ STANDING = sa.select(
         idempotency_keys.c.key == sa.bindparam("key"),
     )
     .label("isRepetition"),
+    STORED_BYTES,
     last_sign_out(sign_outs),
 )
 
@@ -49,6 +51,7 @@ KNOWN = (
 )
 NEW_TASK = sa.insert(leakage_tasks).values(createdAt=now(), updatedAt=now())
 NEW_JOB = sa.insert(jobs).values(submittedAt=now("submitted"), publishedAt=now())
+NEW_WAITING_JOB = NEW_JOB.values(waitingSince=now())
 NEW_PHOTOS = sa.insert(photos)
 NEW_SUGGESTIONS = sa.insert(suggestions)
 
@@ -62,14 +65,29 @@ JOB_PHOTO = (
     .where(photos.c.photoID == sa.bindparam("photo_id"), photos.c.jobID == sa.bindparam("job_id"))
 )
 
-START = sa.update(jobs).where(_THIS_JOB, jobs.c.state == JobState.QUEUED).values(state=JobState.PROCESSING)
-FAIL = sa.update(jobs).where(_THIS_JOB, _UNFINISHED).values(state=JobState.ERROR, endedAt=now())
+# A job that still waits was announced by a release that knows no turns: its time counts from here. In this order:
+# MySQL sets one column after the other.
+START = (
+    sa.update(jobs)
+    .where(_THIS_JOB, jobs.c.state == JobState.QUEUED)
+    .ordered_values(
+        (jobs.c.state, JobState.PROCESSING),
+        (jobs.c.announcedAt, sa.case((jobs.c.waitingSince.is_not(None), now()), else_=jobs.c.announcedAt)),
+        (jobs.c.waitingSince, None),
+    )
+)
+JOB_PERSON = sa.select(jobs.c.userID).where(_THIS_JOB)
+FAIL = sa.update(jobs).where(_THIS_JOB, _UNFINISHED).values(state=JobState.ERROR, endedAt=now(), waitingSince=None)
 # Before the job's row, as everywhere.
-LOCK_TASK = sa.select(leakage_tasks.c.taskID).where(leakage_tasks.c.taskID == sa.bindparam("task_id")).with_for_update()
+LOCK_TASK = (
+    sa.select(leakage_tasks.c.taskID, leakage_tasks.c.userID)
+    .where(leakage_tasks.c.taskID == sa.bindparam("task_id"))
+    .with_for_update()
+)
 COMPLETE = (
     sa.update(jobs)
     .where(_THIS_JOB, jobs.c.taskID == sa.bindparam("task_id"), _UNFINISHED)
-    .values(state=JobState.DONE, endedAt=now())
+    .values(state=JobState.DONE, endedAt=now(), waitingSince=None)
 )
 SHOW_REPORT = (
     sa.update(leakage_tasks)

@@ -7,8 +7,9 @@ still choose a victim (gap locks of two first submissions), and a victim is trie
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -16,29 +17,35 @@ import structlog
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.events import (
-    AnalysisCompleted,
-    Household,
-    Photo,
-    PhotoKind,
-    ProfileUpdated,
-    TaskSubmitted,
-    TaskType,
-)
+from contracts.events import AnalysisCompleted, Household, Photo, PhotoKind, ProfileUpdated, TaskSubmitted
 from contracts.internal import NewestHousehold
 from services.chassis.correlation import correlated, traceparent
-from services.chassis.database import Database, microseconds, now
+from services.chassis.database import Database, UtcDateTime, microseconds, now
 from services.chassis.outbox import Leased, Outbox
 from services.chassis.problems import RETRY_AFTER_SECONDS, Problem, unavailable
+from services.tasks.announcing import (
+    ANNOUNCED_JOBS,
+    INPUT_KINDS,
+    IS_ANNOUNCED,
+    WAITED_UNTIL,
+    Turns,
+    announcement,
+    forgotten_people,
+    is_overdue,
+    lock_person,
+)
 from services.tasks.erasure import DELETED, Erasures
 from services.tasks.idempotency import KEY_SECONDS, OTHER_BODY, REPEAT_SECONDS, fingerprint, of_analysis
 from services.tasks.jobs import OVERDUE, REPLACED, UNFINISHED, JobState
-from services.tasks.models import households, idempotency_keys, jobs, leakage_tasks, photos, suggestions
+from services.tasks.models import households, idempotency_keys, jobs, leakage_tasks, people, photos, suggestions
+from services.tasks.quota import Change, Quota, add_bytes
+from services.tasks.report_pictures import claim
 from services.tasks.statements import (
     COMPLETE,
     FAIL,
     FOLLOWED,
     JOB,
+    JOB_PERSON,
     JOB_PHOTO,
     KNOWN,
     LOCK_TASK,
@@ -46,6 +53,7 @@ from services.tasks.statements import (
     NEW_PHOTOS,
     NEW_SUGGESTIONS,
     NEW_TASK,
+    NEW_WAITING_JOB,
     SHOW_REPORT,
     STANDING,
     START,
@@ -62,12 +70,12 @@ FOREIGN = "This task belongs to another account. Please sign in with the account
 TOO_MANY_JOBS = "{} of your submissions wait for their analysis. Please submit more when some of them have ended."
 TOO_MANY_WAIT = "Too many submissions wait for their analysis. Please try again in a few seconds."
 
-_INPUT_KINDS = tuple(PhotoKind)
 _LOST_RACE = (1205, 1213)  # MySQL: lock wait timeout, deadlock
 ATTEMPTS = 5
 RACE_SECONDS = 5.0  # after them nobody is kept waiting for another attempt
 TEXT_LENGTH = 255
 EXPORTED_AT_ONCE = 20  # tasks
+OVERDUE_AT_ONCE = 200  # jobs
 _SUGGESTION_TEXTS = ("title", "subtitle", "difficulty", "costRange", "estimatedReduction", "lifetime")
 
 
@@ -77,6 +85,8 @@ class Bounds:
 
     jobs_of_a_person: int = 100
     outbox_rows: int = 10_000
+    quota: Quota = field(default_factory=Quota)
+    announced_jobs: int = ANNOUNCED_JOBS
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +96,25 @@ class Standing:
     unfinished: int = 0
     is_repetition: bool = False  # it adds nothing to the jobs
     signed_out_until: int | None = None
+    stored_bytes: int = 0  # of photos, replaced ones included, as far as they are counted
+
+
+@dataclass(frozen=True, slots=True)
+class _Replaced:
+    """What a submission takes the place of."""
+
+    unfinished_jobs: int = 0
+    photo_bytes: int = 0
+    job_in_analysis: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """How many jobs have not ended, how many of them wait for their turn, and the age of the oldest other one."""
+
+    jobs: int
+    waiting: int
+    oldest_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +156,7 @@ class TaskStore:
         self._outbox = waiting
         self._erasures = erasures
         self._bounds = bounds or Bounds()
+        self._turns = Turns(waiting, self._bounds.announced_jobs)
 
     # ── submissions ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -140,14 +170,15 @@ class TaskStore:
         given = {"submitters": list(user_ids), "bound": self._bounds.jobs_of_a_person, "key": key or "", **signed_out}
         async with self._database.read() as connection:
             row = (await connection.execute(STANDING, given)).one()
-        return Standing(row.unfinished, bool(row.isRepetition), row.signedOutUntil)
+        return Standing(row.unfinished, bool(row.isRepetition), row.signedOutUntil, int(row.storedBytes))
 
-    def admit(self, standing: Standing) -> None:
-        """Raise :class:`Problem` 503 or 429 when no submission can be taken now, before a body is read in vain."""
+    def admit(self, standing: Standing, declared_bytes: int = 0) -> None:
+        """Raise :class:`Problem` 503, 429 or 413 when a submission cannot be taken now, before its body is read."""
         if self._outbox.backlog.rows >= self._bounds.outbox_rows:
             raise unavailable(TOO_MANY_WAIT)
         if not standing.is_repetition:
             self._bound_jobs(standing.unfinished)
+            self._bounds.quota.raise_if_hopeless(standing.stored_bytes, declared_bytes)
 
     def _bound_jobs(self, unfinished: int) -> None:
         bound = self._bounds.jobs_of_a_person
@@ -171,13 +202,13 @@ class TaskStore:
         is when the token that it came with was proved (Unix time), as :class:`Identity` has it; None without one.
         ``newest`` is the household that auth has; None when auth did not tell.
         After a :class:`Problem` nothing is stored either: 403 when the task is somebody else's, 409 when ``key`` came
-        with another submission, 410 when the account was deleted since either, 429 when too many jobs of this person
-        have not ended.
+        with another submission, 410 when the account was deleted since either, 413 or 429 when too much is kept of
+        this person, 429 when too many jobs of this person have not ended.
         """
         clock = asyncio.get_running_loop().time
         start = clock() if begun is None else begun
 
-        async def change() -> str | Leased:
+        async def change() -> str | list[Leased]:
             async with self._database.write() as connection:
                 since = clock() - start
                 return await self._submit(connection, job_id, submission, uploaded, key, since, proved_at, newest)
@@ -185,8 +216,12 @@ class TaskStore:
         answered = await _again_when_lost(change)
         if isinstance(answered, str):
             return answered
-        self._outbox.publish(answered)
+        self._publish(answered)
         return job_id
+
+    def _publish(self, leased: Sequence[Leased]) -> None:
+        for row in leased:
+            self._outbox.publish(row)
 
     async def _submit(
         self,
@@ -198,8 +233,8 @@ class TaskStore:
         begun_seconds_ago: float,
         proved_at: int | None,
         newest: NewestHousehold | None,
-    ) -> str | Leased:
-        """The announcement of the job, or the id of the job that was submitted before instead."""
+    ) -> str | list[Leased]:
+        """The announcements of jobs whose turn it is, or the id of the job that was submitted before instead."""
         task_id = submission.task_id
         submitted = fingerprint(submission, uploaded)
         known = (
@@ -234,24 +269,31 @@ class TaskStore:
             "thermalPhotoIDs": [p.photo_id for p in uploaded if p.kind is PhotoKind.THERMAL],
             "jobID": job_id,
         }
-        unfinished = known.unfinished
+        replaced = _Replaced()
         if known.taskID is None:
-            self._bound_jobs(unfinished)
+            self._bound_jobs(known.unfinished)
             await connection.execute(NEW_TASK, {**values, "taskID": task_id, "userID": submission.user_id})
         else:
             if known.userID != submission.user_id:
                 raise Problem(403, FOREIGN)
             if key is None and await self._is_repeated(connection, known.jobID, given):
                 return await self._repeated(connection, str(known.jobID), proved_at)
-            unfinished -= await self._replace_earlier(connection, task_id)
-            self._bound_jobs(unfinished)
+            replaced = await self._replace_earlier(connection, task_id)
+            self._bound_jobs(known.unfinished - replaced.unfinished_jobs)
             await connection.execute(
                 sa.update(leakage_tasks)
                 .where(leakage_tasks.c.taskID == task_id)
                 .values(**values, **_NO_REPORT, updatedAt=now())
             )
+        person = await lock_person(connection, submission.user_id)
+        added = Change(sum(p.size for p in uploaded), replaced.photo_bytes, known.taskID is None)
+        await self._bounds.quota.take(connection, person, added)
+        if replaced.job_in_analysis is not None:
+            await self._turns.hold(connection, person, replaced.job_in_analysis)
+            person = await lock_person(connection, submission.user_id)
+        is_turn = await self._turns.is_turn(connection, person)
         await connection.execute(
-            NEW_JOB,
+            NEW_JOB if is_turn else NEW_WAITING_JOB,
             {
                 "jobID": job_id,
                 "taskID": task_id,
@@ -288,6 +330,8 @@ class TaskStore:
                     for p in uploaded
                 ],
             )
+        if not is_turn:  # one that waited before may take the turn of a job that was replaced
+            return await self._turns.announce_next(connection, person)
         event = TaskSubmitted(
             job_id=job_id,
             task_id=task_id,
@@ -307,7 +351,7 @@ class TaskStore:
                 for p in uploaded
             ),
         )
-        return await self._outbox.add_leased(connection, event)
+        return [await self._outbox.add_leased(connection, event)]
 
     async def _named(self, connection: AsyncConnection, user_id: str, key: str, submitted: str) -> str | None:
         """The job that the person's request with this key started, if there was one and its time is not over."""
@@ -340,23 +384,23 @@ class TaskStore:
             await connection.execute(sa.update(jobs).where(*older).values(provedAt=proved_at))
         return job_id
 
-    async def _replace_earlier(self, connection: AsyncConnection, task_id: str) -> int:
-        """End the earlier submission's job visibly, and give up its photos; reports of ended jobs stay.
-
-        The number of jobs that had not ended.
-        """
-        ended = await connection.execute(
-            sa.update(jobs)
-            .where(jobs.c.taskID == task_id, jobs.c.state.in_(UNFINISHED))
-            .values(state=JobState.ERROR, error=REPLACED, endedAt=now())
-        )
+    async def _replace_earlier(self, connection: AsyncConnection, task_id: str) -> _Replaced:
+        """End the earlier submission's job visibly, and give up its photos; reports of ended jobs stay."""
+        unfinished = (jobs.c.taskID == task_id, jobs.c.state.in_(UNFINISHED))
+        earlier = (
+            await connection.execute(sa.select(jobs.c.jobID, jobs.c.state).where(*unfinished).with_for_update())
+        ).all()
         await connection.execute(
-            sa.update(photos)
-            .where(photos.c.taskID == task_id, photos.c.kind.in_(_INPUT_KINDS), photos.c.droppedAt.is_(None))
-            .values(droppedAt=now())
+            sa.update(jobs)
+            .where(*unfinished)
+            .values(state=JobState.ERROR, error=REPLACED, endedAt=now(), waitingSince=None)
         )
+        inputs = (photos.c.taskID == task_id, photos.c.kind.in_(INPUT_KINDS), photos.c.droppedAt.is_(None))
+        size = await connection.scalar(sa.select(sa.func.coalesce(sa.func.sum(photos.c.size), 0)).where(*inputs))
+        await connection.execute(sa.update(photos).where(*inputs).values(droppedAt=now()))
         await connection.execute(sa.delete(suggestions).where(suggestions.c.taskID == task_id))
-        return ended.rowcount
+        in_analysis = next((job.jobID for job in earlier if job.state == JobState.PROCESSING), None)
+        return _Replaced(len(earlier), int(size or 0), in_analysis)
 
     async def _newest_household(
         self, connection: AsyncConnection, user_id: str, known: Any, newest: NewestHousehold | None
@@ -374,10 +418,6 @@ class TaskStore:
             return stored
         await self._keep_household(connection, user_id, newest.version, newest.household)
         return newest.household
-
-    async def _household(self, connection: AsyncConnection, user_id: str) -> Household | None:
-        stored = await connection.scalar(sa.select(households.c.household).where(households.c.userID == user_id))
-        return None if stored is None else Household.model_validate(stored)
 
     # ── jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -409,23 +449,38 @@ class TaskStore:
     async def complete_job(self, completed: AnalysisCompleted, pictures: Sequence[StoredPicture]) -> bool:
         """End the job with its report, and show the report as the task's; False when the job has ended before."""
 
-        async def change() -> bool:
+        async def change() -> tuple[bool, list[Leased]]:
             async with self._database.write() as connection:
-                return await self._complete(connection, completed, pictures)
+                size = await self._complete(connection, completed, pictures)
+                return size is not None, await self._after_end(connection, completed.job_id, size or 0)
 
-        return await _again_when_lost(change)
+        is_changed, leased = await _again_when_lost(change)
+        self._publish(leased)
+        return is_changed
+
+    async def _after_end(self, connection: AsyncConnection, job_id: str, picture_bytes: int = 0) -> list[Leased]:
+        """Announce what is next when analysis is done with a job, whether that has ended it or something before."""
+        user_id = await connection.scalar(JOB_PERSON, {"job_id": job_id})
+        if user_id is None:  # erased
+            return []
+        leased = await self._turns.after_end(connection, user_id, job_id)
+        if picture_bytes:
+            await add_bytes(connection, user_id, picture_bytes)
+        return leased
 
     async def _complete(
         self, connection: AsyncConnection, completed: AnalysisCompleted, pictures: Sequence[StoredPicture]
-    ) -> bool:
+    ) -> int | None:
+        """Return the bytes of the report's pictures, as far as they are known; None when the job has ended before."""
         report = completed.report
         this = {"job_id": completed.job_id, "task_id": report.taskID}
         await connection.execute(LOCK_TASK, {"task_id": report.taskID})
         given = {**this, "report": report.model_dump(mode="json"), "imageID": completed.image_id}
         if not (await connection.execute(COMPLETE, given)).rowcount:
-            if (await connection.execute(JOB, {"job_id": completed.job_id})).first() is None:  # erased meanwhile
-                await self._erasures.drop_pictures(connection, [picture.photo_id for picture in pictures])
-            return False
+            # Erased, replaced, given up, or done by another delivery, whose pictures are known and stay.
+            await self._erasures.drop_pictures(connection, [picture.photo_id for picture in pictures])
+            return None
+        sizes = await claim(connection, [picture.photo_id for picture in pictures])
         if pictures:
             await connection.execute(
                 NEW_PHOTOS,
@@ -438,6 +493,7 @@ class TaskStore:
                         "observation": 0,
                         "position": 0,
                         "name": p.name,
+                        "size": sizes.get(p.photo_id),
                     }
                     for p in pictures
                 ],
@@ -464,11 +520,19 @@ class TaskStore:
                     for s in report.suggestions
                 ],
             )
-        return True
+        return sum(size or 0 for size in sizes.values())
 
     async def fail_job(self, job_id: str, reason: str) -> bool:
         """End the job without a report; False when it has ended before."""
-        return await self._update_jobs(FAIL, {"job_id": job_id, "error": reason}) > 0
+
+        async def change() -> tuple[bool, list[Leased]]:
+            async with self._database.write() as connection:
+                is_changed = (await connection.execute(FAIL, {"job_id": job_id, "error": reason})).rowcount > 0
+                return is_changed, await self._after_end(connection, job_id)
+
+        is_changed, leased = await _again_when_lost(change)
+        self._publish(leased)
+        return is_changed
 
     async def find_job_photo(self, job_id: str, photo_id: str) -> Row | None:
         """A photo that was submitted with the job, with the state of the job as ``jobState``."""
@@ -499,7 +563,7 @@ class TaskStore:
         rows = (
             await connection.execute(
                 sa.select(jobs)
-                .where(jobs.c.state.in_(UNFINISHED), jobs.c.publishedAt < now(-after_seconds))
+                .where(jobs.c.state.in_(UNFINISHED), IS_ANNOUNCED, jobs.c.publishedAt < now(-after_seconds))
                 .order_by(jobs.c.publishedAt)
                 .limit(limit)
                 .with_for_update(skip_locked=True)
@@ -507,50 +571,65 @@ class TaskStore:
         ).all()
         for job in rows:
             try:
-                announcement = await self._announcement(connection, job)
+                event = await announcement(connection, job)
             except (LookupError, ValueError):  # one odd job must not hold up the others; its deadline ends it
                 log.exception("a late job cannot be announced again", job=job.jobID)
             else:
                 with correlated(job.traceparent):
-                    await self._outbox.add(connection, announcement)
+                    await self._outbox.add(connection, event)
             await connection.execute(sa.update(jobs).where(jobs.c.jobID == job.jobID).values(publishedAt=now()))
         return len(rows)
 
-    async def _announcement(self, connection: AsyncConnection, job: Any) -> TaskSubmitted:
-        query = sa.select(leakage_tasks).where(leakage_tasks.c.taskID == job.taskID)
-        task = (await connection.execute(query)).first()
-        if task is None:
-            raise LookupError("the job's task is gone")
-        submitted = await connection.execute(
-            sa.select(photos)
-            .where(photos.c.taskID == job.taskID, photos.c.jobID == job.jobID, photos.c.kind.in_(_INPUT_KINDS))
-            .order_by(photos.c.position)
-        )
-        return TaskSubmitted(
-            job_id=job.jobID,
-            task_id=job.taskID,
-            task_type=TaskType(task.type) if task.type else None,
-            inside_temp_f=task.insideTemp,
-            outside_temp_f=task.outsideTemp,
-            household=await self._household(connection, job.userID),
-            photos=tuple(
-                Photo(
-                    photo_id=row.photoID,
-                    kind=PhotoKind(row.kind),
-                    observation=row.observation,
-                    name=row.name,
-                    media_type=row.mediaType,
-                    size=row.size,
-                )
-                for row in submitted
-            ),
-        )
-
     async def end_overdue(self, after_seconds: float) -> int:
-        """End jobs as errors that were submitted so long ago; the number of them."""
-        overdue = (jobs.c.state.in_(UNFINISHED), jobs.c.submittedAt < now(-after_seconds))
-        ended = {"state": JobState.ERROR, "error": OVERDUE, "endedAt": now()}
-        return await self._update_jobs(sa.update(jobs).where(*overdue).values(ended))
+        """End jobs as errors whose time has run for so long, and announce what is next; the number of jobs ended.
+
+        A job's time runs from its submission, or from its announcement when it had to wait for its turn.
+        """
+        overdue = is_overdue(after_seconds)
+        query = sa.select(jobs.c.jobID, jobs.c.userID).where(overdue).limit(OVERDUE_AT_ONCE)
+        count = 0
+        while True:
+            async with self._database.read() as connection:
+                found = (await connection.execute(query)).all()
+            ended = sum([await self._end_overdue(job.jobID, job.userID, overdue) for job in found])
+            count += ended
+            if not ended or len(found) < OVERDUE_AT_ONCE:
+                return count
+
+    async def _end_overdue(self, job_id: str, user_id: str, overdue: sa.ColumnElement[bool]) -> int:
+        async def change() -> tuple[int, list[Leased]]:
+            async with self._database.write() as connection:
+                ended = await connection.execute(
+                    sa.update(jobs)
+                    .where(jobs.c.jobID == job_id, overdue)
+                    .values(state=JobState.ERROR, error=OVERDUE, endedAt=now())
+                )
+                if not ended.rowcount:
+                    return 0, []
+                return 1, await self._turns.after_end(connection, user_id, job_id)
+
+        count, leased = await _again_when_lost(change)
+        self._publish(leased)
+        return count
+
+    async def announce_forgotten(self, limit: int) -> int:
+        """Announce jobs that wait although no job of their person is announced; the number of them.
+
+        Ends announce what is next by themselves. This is for what no end is left to announce: after an erasure, after
+        the end of a hold, or beside a release that knows no turns.
+        """
+        async with self._database.read() as connection:
+            user_ids = await forgotten_people(connection, limit)
+        announced = 0
+        for user_id in user_ids:
+            leased = await _again_when_lost(partial(self._announce_next, user_id))
+            self._publish(leased)
+            announced += len(leased)
+        return announced
+
+    async def _announce_next(self, user_id: str) -> list[Leased]:
+        async with self._database.write() as connection:
+            return await self._turns.announce_next(connection, await lock_person(connection, user_id))
 
     async def forget_keys(self, limit: int) -> int:
         """Delete idempotency keys whose time is over; the number of them."""
@@ -575,12 +654,18 @@ class TaskStore:
         async with self._database.read() as connection:
             return (await connection.execute(sa.select(now()))).scalar_one()
 
-    async def unfinished(self) -> tuple[int, float]:
-        """How many jobs have not ended, and the age of the oldest of them in seconds."""
-        query = sa.select(sa.func.count(), sa.func.min(jobs.c.submittedAt), now()).where(jobs.c.state.in_(UNFINISHED))
+    async def unfinished(self) -> Unfinished:
+        """Count the jobs that have not ended."""
+        time = sa.case((IS_ANNOUNCED, WAITED_UNTIL))
+        query = sa.select(
+            sa.func.count().label("jobs"),
+            sa.func.count(jobs.c.waitingSince).label("waiting"),
+            sa.func.min(time, type_=UtcDateTime).label("oldest"),
+            now().label("present"),
+        ).where(jobs.c.state.in_(UNFINISHED))
         async with self._database.read() as connection:
-            count, oldest, present = (await connection.execute(query)).one()
-        return count, (present - oldest).total_seconds() if oldest else 0.0
+            row = (await connection.execute(query)).one()
+        return Unfinished(row.jobs, row.waiting, (row.present - row.oldest).total_seconds() if row.oldest else 0.0)
 
     async def dropped_photos(self, after_seconds: float, limit: int) -> list[str]:
         """Photos that a newer submission replaced so long ago."""
@@ -590,8 +675,39 @@ class TaskStore:
 
     async def forget_photos(self, photo_ids: Sequence[str]) -> None:
         """Delete the rows of photos whose bytes are gone."""
+        owners = await self._owners(photo_ids)
         async with self._database.write() as connection:
             await connection.execute(sa.delete(photos).where(photos.c.photoID.in_(photo_ids)))
+        await self._count_anew(owners)
+
+    async def unsized_photos(self, limit: int) -> list[str]:
+        """Photos whose size no row tells: the old backend's, and report pictures of releases that did not look."""
+        async with self._database.read() as connection:
+            query = sa.select(photos.c.photoID).where(photos.c.size.is_(None), photos.c.droppedAt.is_(None))
+            return list((await connection.scalars(query.limit(limit))).all())
+
+    async def note_sizes(self, sizes: Mapping[str, int]) -> None:
+        """Keep the sizes of photos that were looked at."""
+        async with self._database.write() as connection:
+            for photo_id, size in sizes.items():
+                await connection.execute(sa.update(photos).where(photos.c.photoID == photo_id).values(size=size))
+        await self._count_anew(await self._owners(sizes.keys()))
+
+    async def _owners(self, photo_ids: Collection[str]) -> Sequence[str]:
+        query = (
+            sa.select(leakage_tasks.c.userID)
+            .distinct()
+            .join(photos, photos.c.taskID == leakage_tasks.c.taskID)
+            .where(photos.c.photoID.in_(photo_ids))
+        )
+        async with self._database.read() as connection:
+            return (await connection.scalars(query)).all()
+
+    async def _count_anew(self, user_ids: Collection[str]) -> None:
+        """Let the next submissions of these people count what is kept of them."""
+        if user_ids:
+            async with self._database.write() as connection:
+                await connection.execute(sa.update(people).where(people.c.userID.in_(user_ids)).values(countedAt=None))
 
     async def unknown_photos(self, photo_ids: Sequence[str]) -> list[str]:
         """Those of ``photo_ids`` that no row refers to."""

@@ -16,7 +16,8 @@ from services.chassis.messaging.broker import Broker, PublishError
 from services.chassis.metrics import Metrics
 from services.chassis.outbox import Outbox
 from services.tasks.erasure import Erasures
-from services.tasks.photos.store import PhotoStore, PhotoStoreError
+from services.tasks.photos.store import PhotoNotFoundError, PhotoStore, PhotoStoreError
+from services.tasks.report_pictures import ReportPictures
 from services.tasks.settings import TasksSettings
 from services.tasks.store import TaskStore
 
@@ -39,6 +40,7 @@ class Sweeper:
         erasures: Erasures,
         waiting: Outbox,
         photos: PhotoStore,
+        report_pictures: ReportPictures,
         broker: Broker,
         settings: TasksSettings,
         metrics: Metrics,
@@ -47,6 +49,7 @@ class Sweeper:
         self._erasures = erasures
         self._outbox = waiting
         self._photos = photos
+        self._report_pictures = report_pictures
         self._broker = broker
         self._settings = settings
         self._metrics = metrics
@@ -60,6 +63,8 @@ class Sweeper:
                 await self.sweep_jobs()
                 await self.sweep_deleted_accounts()
                 await self.sweep_dropped_photos()
+                await self.sweep_report_pictures()
+                await self.sweep_sizes()
                 if clock() >= orphans_due:
                     await self.sweep_keys()
                     await self.sweep_old_submissions()
@@ -79,10 +84,13 @@ class Sweeper:
         if ended:
             self._metrics.jobs_ended.labels("overdue").inc(ended)
             log.error("jobs were given up", jobs=ended)
-        count, oldest = await self._store.unfinished()
-        self._metrics.jobs_unfinished.set(count)
-        self._metrics.jobs_unfinished_seconds.set(oldest)
-        if oldest < self._settings.job_republish_seconds or await self._queues_are_long():
+        if forgotten := await self._store.announce_forgotten(REPUBLISH_BATCH):
+            log.info("waiting jobs were announced that no end had announced", jobs=forgotten)
+        unfinished = await self._store.unfinished()
+        self._metrics.jobs_unfinished.set(unfinished.jobs)
+        self._metrics.jobs_waiting.set(unfinished.waiting)
+        self._metrics.jobs_unfinished_seconds.set(unfinished.oldest_seconds)
+        if unfinished.oldest_seconds < self._settings.job_republish_seconds or await self._queues_are_long():
             return
         announced = await self._store.republish_unfinished(self._settings.job_republish_seconds, REPUBLISH_BATCH)
         if announced:
@@ -122,6 +130,23 @@ class Sweeper:
             await self._photos.delete(dropped)
             await self._store.forget_photos(dropped)
             log.info("dropped photos were removed", photos=len(dropped))
+
+    async def sweep_report_pictures(self) -> None:
+        """Remove pictures of reports whose job has ended without them, or is gone: first the bytes, then the row."""
+        while found := await self._report_pictures.left_over(BATCH):
+            await self._photos.delete([photo_id for photo_id, is_named in found if not is_named])
+            await self._report_pictures.forget([photo_id for photo_id, _ in found])
+
+    async def sweep_sizes(self) -> None:
+        """Look up the sizes of some photos that no row tells: they count for the quota of their person."""
+        sizes: dict[str, int] = {}
+        for photo_id in await self._store.unsized_photos(BATCH):
+            try:
+                sizes[photo_id] = (await self._photos.open(photo_id)).size
+            except PhotoNotFoundError:
+                sizes[photo_id] = 0  # its row stays, its bytes are gone: it takes no room
+        if sizes:
+            await self._store.note_sizes(sizes)
 
     async def sweep_keys(self) -> None:
         """Forget idempotency keys whose time is over."""

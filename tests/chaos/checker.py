@@ -128,7 +128,9 @@ class _Check:
             if job["userID"] != taken.user or (task is not None and task["userID"] != taken.user):
                 yield self._of_task("wrong owner", taken.task, f"{taken.job} is not {taken.user}'s")
             if job["state"] not in ENDS:
-                yield self._of_task("stuck", taken.task, f"job {taken.job} is still {job['state']}")
+                # A job that waits for another one of its person has to come to its end all the same.
+                waits = f", waiting for its turn since {job['waitingSince']}" if job.get("waitingSince") else ""
+                yield self._of_task("stuck", taken.task, f"job {taken.job} is still {job['state']}{waits}")
             if job["error"] == REPLACED and not self._others(taken):
                 yield self._of_task("lost", taken.task, f"{taken.job} was replaced, but nobody submitted again")
             if job["error"] == LOST:

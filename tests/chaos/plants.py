@@ -51,7 +51,8 @@ def stuck(system: System, job: str, task: str) -> None:
     """A job waits for ever."""
     _sql(
         system,
-        f"UPDATE tasks_job SET state = 'queued', submittedAt = {YEAR}, publishedAt = {YEAR} WHERE jobID = '{job}'",
+        f"UPDATE tasks_job SET state = 'queued', submittedAt = {YEAR}, publishedAt = {YEAR}, announcedAt = NULL "
+        f"WHERE jobID = '{job}'",
     )
 
 

@@ -26,6 +26,7 @@ from services.chassis.outbox import Outbox
 from services.tasks.erasure import Erasures
 from services.tasks.models import outbox as outbox_table
 from services.tasks.photos.gridfs import GridFSPhotos
+from services.tasks.report_pictures import ReportPictures
 from services.tasks.settings import TasksSettings
 from services.tasks.store import TaskStore
 from services.tasks.sweeper import ORPHANS_EVERY_SECONDS, Sweeper
@@ -254,7 +255,8 @@ class Run:
         try:
             erasures = Erasures(database, outbox, secrets.token_hex())
             store = TaskStore(database, outbox, erasures)
-            await Sweeper(store, erasures, outbox, photos, broker, settings, metrics).sweep_orphans()
+            pictures = ReportPictures(database)
+            await Sweeper(store, erasures, outbox, photos, pictures, broker, settings, metrics).sweep_orphans()
         finally:
             await photos.close()
             await database.close()

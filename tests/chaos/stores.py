@@ -33,7 +33,7 @@ class Stores:
     """Rows by their keys, photos by their ids."""
 
     tasks: dict[str, Row] = field(default_factory=dict)  # taskID: userID, jobID
-    jobs: dict[str, Row] = field(default_factory=dict)  # jobID: taskID, userID, state, error, report, imageID
+    jobs: dict[str, Row] = field(default_factory=dict)  # jobID: its columns of _TABLES
     photos: dict[str, Row] = field(default_factory=dict)  # photoID: taskID, jobID, kind, name, droppedAt
     users: dict[str, Row] = field(default_factory=dict)  # userID: zipCode, profileVersion
     households: dict[str, Row] = field(default_factory=dict)  # userID: version, household
@@ -44,7 +44,7 @@ class Stores:
 
 _TABLES = {
     "tasks": ("LeakageTask", "taskID", ("userID", "jobID")),
-    "jobs": ("tasks_job", "jobID", ("taskID", "userID", "state", "error", "report", "imageID")),
+    "jobs": ("tasks_job", "jobID", ("taskID", "userID", "state", "error", "report", "imageID", "waitingSince")),
     "photos": ("tasks_photo", "photoID", ("taskID", "jobID", "kind", "name", "droppedAt")),
     "users": ("UserData", "userID", ("zipCode", "profileVersion")),
     "households": ("tasks_household", "userID", ("version", "household")),

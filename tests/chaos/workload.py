@@ -1,8 +1,8 @@
 """Phones that behave like the app, and write down what they did and were told.
 
-One does one thing after another: it signs in, submits small photos, polls its job, submits a task anew, changes its
-profile. A request that fails or is not answered in time is repeated with the same task id and the same bytes, and
-given up after a few times. Now and then it asks for what belongs to somebody else.
+One does one thing after another: it signs in, submits small photos, polls its job, submits several tasks in a row or
+one anew, changes its profile. A request that fails or is not answered in time is repeated with the same task id and the
+same bytes, and given up after a few times. Now and then it asks for what belongs to somebody else.
 """
 
 # ruff: noqa: S311 - chance must follow from the seed
@@ -113,6 +113,8 @@ class Phone:
             await self.update_profile()
         elif dice < 0.25:
             await self._pry()
+        elif dice < 0.3:
+            await self._submit_several()
         elif dice < 0.4 and self.tasks:
             await self.submit_and_follow(self.rng.choice(self.tasks[-5:]))
         else:
@@ -150,6 +152,18 @@ class Phone:
                 return job
             await asyncio.sleep(self.rng.uniform(0.5, 2.5))
         return None
+
+    async def _submit_several(self) -> None:
+        """Submit new tasks one after the other, so that jobs wait for their turn, and then follow all of them."""
+        jobs = []
+        for _ in range(self.rng.randint(2, 4)):
+            task_id = str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
+            self.tasks.append(task_id)
+            job = await self.submit(task_id, self.camera.pair())
+            if job is not None:
+                jobs.append((task_id, job))
+        for task_id, job in jobs:
+            await self._follow(task_id, job)
 
     async def submit(self, task_id: str, photos: list[tuple[str, bytes]]) -> str | None:
         """Submit once; the job when it was answered 200."""

@@ -82,6 +82,7 @@ async def _tasks(database: Database, waiting: Outbox, name: str) -> None:
     await store.start_job(first)
     await store.find_job_photo(first, photos[0].photo_id)
     await store.submit(second, submission(task, title="Again"), uploaded(1))
+    assert not await store.fail_job(first, "The job had been replaced.")
     await store.republish_unfinished(SOON, 10)
     result = completed(second, task, by=name)
     pictures = [

@@ -4,7 +4,6 @@ The header is read first and refuses what would cost too much memory, so a decom
 is decoded scaled down where a smaller picture is wanted: a 12 megapixel photo then costs a third of the time.
 """
 
-import contextlib
 import io
 import re
 import struct
@@ -16,6 +15,17 @@ import numpy as np
 import pillow_heif
 from numpy.typing import NDArray
 from PIL import Image
+
+from services.analysis.thermography.reading.decoding_cost import (
+    CostlyPhotoError,
+    jpeg_exif,
+    jpeg_to_decode,
+    orientation_of,
+    png_exif,
+    png_to_decode,
+    raise_if_webp_costly,
+)
+from services.analysis.thermography.reading.heif_cost import heif_to_decode
 
 MIN_SIDE_PX = 32
 """Smaller pictures show nothing that could be analysed."""
@@ -40,9 +50,10 @@ _SOF_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BASELINE, _PROGRESSIVE = (0xC0, 0xC1), 0xC2  # of them
 _SCAN, _END = 0xDA, b"\xff\xd9"
 _SCAN_HEAD = re.compile(rb"\xff\xda..(.)", re.DOTALL)  # with the number of its channels
+_NOT_FILL = re.compile(rb"[^\xff]")
 _READ_AHEAD = 64  # bytes; the decoder reads at most 8 ahead
-_EXIF_ORIENTATION = 0x0112
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_ANIMATION = "The picture is an animation: only its first frame was used."
 _CUT_OFF = "The photo is incomplete: its upload or its file was cut off. Please send it again."
 
 
@@ -75,8 +86,11 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         if data[at] != 0xFF:
             return
         marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
+        if marker == 0xFF:  # fill bytes
+            filled = _NOT_FILL.search(data, at)
+            if filled is None:
+                return
+            at = filled.start() - 1
             continue
         if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a payload
             at += 2
@@ -116,16 +130,20 @@ def open_picture(data: bytes, *, enough: int) -> Picture:
     Raises :class:`UnreadablePhotoError`.
     """
     name = _checked_format(data)
-    if name == "JPEG":
-        data = _checked_jpeg(data)
     notes: list[str] = []
+    try:
+        data, orientation = _bounded(data, name, notes)
+    except CostlyPhotoError as error:
+        raise UnreadablePhotoError(str(error)) from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd EXIF; it must not become an error of ours
-            image, orientation = _open(data, name)
+            image = _open(data, name)
+            if name == "WEBP":
+                orientation = orientation_of(image.info.get("exif", b""))
             _check_size(image.size, name)
-            if getattr(image, "n_frames", 1) > 1 and name in ("PNG", "WEBP"):
-                notes.append("The picture is an animation: only its first frame was used.")
+            if getattr(image, "n_frames", 1) > 1 and name == "WEBP":
+                notes.append(_ANIMATION)
             full = image.size
             if name == "JPEG":
                 image.draft(None, fit(full, enough))
@@ -148,6 +166,24 @@ def _checked_format(data: bytes) -> str:
     if name == "PNG" and len(data) >= 24:
         _check_size(struct.unpack_from(">II", data, 16), name)
     return name
+
+
+def _bounded(data: bytes, name: str, notes: list[str]) -> tuple[bytes, int]:
+    """Return the bytes that a decoder is given, which it decodes in bounded time, and the orientation (1 = upright).
+
+    Raises :class:`CostlyPhotoError`.
+    """
+    if name == "JPEG":
+        return _checked_jpeg(jpeg_to_decode(data)), orientation_of(jpeg_exif(data))
+    if name == "PNG":
+        needed, is_animation = png_to_decode(data)
+        if is_animation:
+            notes.append(_ANIMATION)
+        return needed, orientation_of(png_exif(data))
+    if name == "WEBP":
+        raise_if_webp_costly(data)
+        return data, 1
+    return heif_to_decode(data), 1  # libheif applies the rotation itself
 
 
 def _checked_jpeg(data: bytes) -> bytes:
@@ -206,21 +242,13 @@ def _has_all_scans(data: bytes, first: int, stop: int, channel: bytes) -> bool:
     return not missing
 
 
-def _open(data: bytes, name: str) -> tuple[Image.Image, int]:
-    """Open without decoding the pixels; returns the image and its EXIF orientation (1 = upright)."""
+def _open(data: bytes, name: str) -> Image.Image:
+    """Open without decoding the pixels."""
     if name == "HEIF":
         heif = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
         _check_size(heif.size, name)
-        return heif.to_pillow(), 1  # libheif applies the rotation itself
-    image = Image.open(io.BytesIO(data), formats=[name, "MPO"] if name == "JPEG" else [name])
-    return image, _orientation(image)
-
-
-def _orientation(image: Image.Image) -> int:
-    value: object = 1
-    with contextlib.suppress(Exception):  # a damaged EXIF block costs the orientation, not the photo
-        value = image.getexif().get(_EXIF_ORIENTATION, 1)
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+        return heif.to_pillow()
+    return Image.open(io.BytesIO(data), formats=[name, "MPO"] if name == "JPEG" else [name])
 
 
 def _check_size(size: tuple[int, int], name: str) -> None:

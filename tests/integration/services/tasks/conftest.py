@@ -12,6 +12,7 @@ from services.chassis.outbox import Outbox
 from services.tasks.app import MIGRATIONS, SERVICE
 from services.tasks.erasure import Erasures
 from services.tasks.models import metadata, outbox
+from services.tasks.report_pictures import ReportPictures
 from services.tasks.store import Bounds, TaskStore
 from tests.servers import MySqlServer, run_apart
 
@@ -57,6 +58,11 @@ def task_store(database: Database, waiting: Outbox | None = None, bounds: Bounds
 @pytest.fixture
 def erasures(tasks_database: Database) -> Erasures:
     return Erasures(tasks_database, Outbox(outbox), SECRET)
+
+
+@pytest.fixture
+def report_pictures(tasks_database: Database) -> ReportPictures:
+    return ReportPictures(tasks_database)
 
 
 @pytest.fixture

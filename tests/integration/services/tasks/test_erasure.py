@@ -20,6 +20,7 @@ from services.tasks.models import erasures as erasure_table
 from services.tasks.models import households, jobs, leakage_tasks, metadata, outbox, photos, suggestions
 from services.tasks.photos.files import FilePhotos
 from services.tasks.photos.store import PhotoMetadata, new_photo_id
+from services.tasks.report_pictures import ReportPictures
 from services.tasks.store import StoredPicture, TaskStore
 from services.tasks.sweeper import Sweeper
 from tests.brokers import RecordingBroker
@@ -349,9 +350,8 @@ async def test_retention_is_a_setting_and_without_it_everything_is_kept(
     await writer.end("image/jpeg", "0" * 64)
     await files.publish([writer])
     await aged(tasks_database, "old", 4000)
-    sweeper = Sweeper(
-        store, erasures, Outbox(outbox), files, RecordingBroker(), settings(retention_days=days), Metrics()
-    )
+    pictures, kept = ReportPictures(tasks_database), settings(retention_days=days)
+    sweeper = Sweeper(store, erasures, Outbox(outbox), files, pictures, RecordingBroker(), kept, Metrics())
     await sweeper.sweep_old_submissions()
     await sweeper.sweep_dropped_photos()
     assert [row["taskID"] for row in await rows(tasks_database, leakage_tasks)] == left

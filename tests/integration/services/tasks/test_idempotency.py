@@ -127,11 +127,14 @@ async def test_of_the_same_request_sent_many_times_at_once_one_job_comes(
     databases = [Database(tasks_url) for _ in range(2)]  # as two replicas
     for task in ("new", "known"):
         if task == "known":
-            await task_store(tasks_database).submit("earlier", submission(task), [])
+            await task_store(tasks_database).submit("earlier", submission(task, f"{task}@example.com"), [])
         answers = await asyncio.gather(
             *(
                 task_store(databases[number % 2]).submit(
-                    f"{task} {number}", submission(task), again(pictures), key and f"{key} {task}"
+                    f"{task} {number}",
+                    submission(task, f"{task}@example.com"),
+                    again(pictures),
+                    key and f"{key} {task}",
                 )
                 for number in range(8)
             )

@@ -27,6 +27,7 @@ from services.tasks.app import MIGRATIONS
 from services.tasks.erasure import Erasures
 from services.tasks.models import metadata, outbox
 from services.tasks.photos.gridfs import GridFSPhotos
+from services.tasks.report_pictures import ReportPictures
 from services.tasks.store import TaskStore
 from services.tasks.sweeper import Sweeper
 from tests.brokers import RecordingBroker
@@ -333,7 +334,8 @@ async def test_photos_of_the_old_backend_are_never_taken_for_orphans(sql_url: st
     waiting = Outbox(outbox)
     erasures = Erasures(database, waiting, "secret")
     store = TaskStore(database, waiting, erasures)
-    await Sweeper(store, erasures, waiting, photos, RecordingBroker(), soon, Metrics()).sweep_orphans()
+    pictures = ReportPictures(database)
+    await Sweeper(store, erasures, waiting, photos, pictures, RecordingBroker(), soon, Metrics()).sweep_orphans()
     assert (await photos.open(photo_id)).size == 10, "this search would have found it, were it ours"
     await photos.close()
     await database.close()

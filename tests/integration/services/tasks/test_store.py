@@ -36,7 +36,7 @@ from services.tasks.events import profile_handlers, result_handlers
 from services.tasks.jobs import OVERDUE, REPLACED, UNFINISHED, JobState
 from services.tasks.models import households, jobs, leakage_tasks, outbox, photos, suggestions
 from services.tasks.photos.store import new_photo_id
-from services.tasks.store import FOREIGN, TaskStore
+from services.tasks.store import FOREIGN, TaskStore, Unfinished
 from services.tasks.submissions import Submission
 from services.tasks.uploads import UploadedPhoto
 
@@ -584,18 +584,18 @@ async def test_only_unfinished_jobs_are_announced_again_or_given_up(
     await store.submit("job", submission(), [])
     await change(tasks_database, sa.update(jobs).values(state=state, publishedAt=now(-500), submittedAt=now(-1000)))
     expected = 1 if state in UNFINISHED else 0
-    assert (await store.unfinished())[0] == expected
+    assert (await store.unfinished()).jobs == expected
     assert await store.republish_unfinished(120, 10) == expected
     assert await store.end_overdue(900) == expected
     assert await store.end_overdue(900) == 0
-    assert (await store.unfinished())[0] == 0
+    assert (await store.unfinished()).jobs == 0
 
 
 async def test_the_oldest_are_announced_first_and_no_more_than_asked_for(
     store: TaskStore, tasks_database: Database
 ) -> None:
     for number in range(5):
-        await store.submit(f"job {number}", submission(f"task {number}"), [])
+        await store.submit(f"job {number}", submission(f"task {number}", f"{number}@example.com"), [])
         ago = now(-1000 + (number * 3) % 5)  # 0, 3, 1, 4, 2
         await change(tasks_database, sa.update(jobs).where(jobs.c.jobID == f"job {number}").values(publishedAt=ago))
     assert await store.republish_unfinished(120, 3) == 3
@@ -605,7 +605,7 @@ async def test_the_oldest_are_announced_first_and_no_more_than_asked_for(
 
 async def test_two_sweepers_at_once_announce_each_job_once(store: TaskStore, tasks_database: Database) -> None:
     for number in range(20):
-        await store.submit(f"job {number}", submission(f"task {number}"), [])
+        await store.submit(f"job {number}", submission(f"task {number}", f"{number}@example.com"), [])
     await change(tasks_database, sa.update(jobs).values(publishedAt=now(-500)))
     counts = await asyncio.gather(*(store.republish_unfinished(120, 7) for _ in range(4)))
     while more := await store.republish_unfinished(120, 7):
@@ -629,11 +629,12 @@ async def test_an_overdue_job_ends_with_a_reason_and_stays_ended(
 
 
 async def test_the_age_of_the_oldest_unfinished_job_is_told(store: TaskStore, tasks_database: Database) -> None:
-    assert await store.unfinished() == (0, 0.0)
+    assert await store.unfinished() == Unfinished(0, 0, 0.0)
     await store.submit("a", submission("a"), [])
     await change(tasks_database, sa.update(jobs).values(submittedAt=now(-50)))
     await store.submit("b", submission("b"), [])
-    count, oldest = await store.unfinished()
+    unfinished = await store.unfinished()
+    count, oldest = unfinished.jobs, unfinished.oldest_seconds
     assert count == 2
     assert oldest == pytest.approx(50, abs=10)
 

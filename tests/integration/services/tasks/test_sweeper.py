@@ -23,6 +23,7 @@ from services.tasks.erasure import Erasures
 from services.tasks.models import jobs, leakage_tasks, outbox, photos
 from services.tasks.photos.files import FilePhotos
 from services.tasks.photos.store import CHUNK_BYTES, PhotoMetadata, PhotoNotFoundError, PhotoStoreError, new_photo_id
+from services.tasks.report_pictures import ReportPictures
 from services.tasks.settings import TasksSettings
 from services.tasks.store import TaskStore
 from services.tasks.sweeper import Sweeper
@@ -102,10 +103,11 @@ def sweeper(
     erasures: Erasures,
     waiting: Outbox,
     files: _AgedFiles,
+    report_pictures: ReportPictures,
     broker: RecordingBroker,
     metrics: Metrics,
 ) -> Sweeper:
-    return Sweeper(store, erasures, waiting, files, broker, settings(), metrics)
+    return Sweeper(store, erasures, waiting, files, report_pictures, broker, settings(), metrics)
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float:
@@ -238,7 +240,7 @@ async def test_jobs_are_given_up_announced_and_counted(
     store: TaskStore, sweeper: Sweeper, metrics: Metrics, tasks_database: Database
 ) -> None:
     for name, ago in (("overdue", 901), ("late", 121), ("fresh", 0)):
-        await store.submit(name, submission(name), [])
+        await store.submit(name, submission(name, f"{name}@example.com"), [])
         past = sa.update(jobs).where(jobs.c.jobID == name).values(submittedAt=now(-ago), publishedAt=now(-ago))
         await change(tasks_database, past)
     await sweeper.sweep_jobs()
@@ -295,7 +297,7 @@ async def test_one_job_that_cannot_be_announced_does_not_hold_up_the_others(
 ) -> None:
     names = ("odd type", "no task", "no media type", "sound")
     for name in names:
-        await store.submit(name, submission(name), uploaded(1))
+        await store.submit(name, submission(name, f"{name}@example.com"), uploaded(1))
     await change(
         tasks_database, sa.update(leakage_tasks).where(leakage_tasks.c.taskID == "odd type").values(type="roof")
     )
@@ -309,20 +311,24 @@ async def test_one_job_that_cannot_be_announced_does_not_hold_up_the_others(
 
 
 async def test_many_sweepers_at_once_do_no_harm(
-    store: TaskStore, erasures: Erasures, files: _AgedFiles, tasks_database: Database
+    store: TaskStore,
+    erasures: Erasures,
+    files: _AgedFiles,
+    report_pictures: ReportPictures,
+    tasks_database: Database,
 ) -> None:
     metrics = [Metrics() for _ in range(4)]
     kept = uploaded(2)
     for one in kept:
         await files.put(one.photo_id)
     for number in range(10):
-        await store.submit(f"overdue {number}", submission(f"a {number}"), [])
+        await store.submit(f"overdue {number}", submission(f"a {number}", f"{number}@example.com"), [])
         await files.put()
     await change(tasks_database, sa.update(jobs).values(submittedAt=now(-901)))
     await store.submit("job", submission(), kept)
 
     async def sweep(of: Metrics) -> None:
-        one = Sweeper(store, erasures, Outbox(outbox), files, RecordingBroker(), settings(), of)
+        one = Sweeper(store, erasures, Outbox(outbox), files, report_pictures, RecordingBroker(), settings(), of)
         await one.sweep_jobs()
         await one.sweep_dropped_photos()
         await one.sweep_orphans()

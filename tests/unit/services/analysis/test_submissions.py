@@ -264,7 +264,7 @@ async def test_a_job_that_ended_while_it_was_analysed_is_left_alone(
 ) -> None:
     tasks.storing = status
     await Submissions(broker, exchange, FakeAnalyser(draws)).handle(submitted())
-    assert outcomes(broker) == ["started"]
+    assert outcomes(broker) == ["started", "failed"], "so tasks knows that analysis is done with it"
 
 
 async def test_a_job_that_has_ended_before_is_not_analysed(
@@ -273,7 +273,7 @@ async def test_a_job_that_has_ended_before_is_not_analysed(
     tasks.fetching = 410
     analyser = FakeAnalyser(draws)
     await Submissions(broker, exchange, analyser).handle(submitted(photo()))
-    assert (outcomes(broker), analyser.requests) == (["started"], [])
+    assert (outcomes(broker), analyser.requests) == (["started", "failed"], [])
 
 
 # ── what is tried again ──────────────────────────────────────────────────────────────────────────────────────────

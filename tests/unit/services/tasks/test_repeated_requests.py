@@ -96,18 +96,26 @@ async def test_while_the_broker_is_away_submissions_are_taken_up_to_a_bound_and_
     monkeypatch.setattr(outbox, "LAST_RETRY_SECONDS", 0.05)
     async with tasks_service(tmp_path, auth_mode="required", max_outbox_rows=3) as service:
         service.broker.away = True
-        accepted = [await service.new_job(f"task-{number}", headers=service.bearer()) for number in range(3)]
+        people = [f"person-{number}@example.com" for number in range(100)]
+        accepted = [
+            await service.new_job(f"task-{number}", uid=people[number], headers=service.bearer(people[number]))
+            for number in range(3)
+        ]
         before = files(service)
         async with asyncio.timeout(LONGEST_SECONDS):
             number = 3
-            while (answer := await service.submit(f"task-{number}", pair(), headers=service.bearer())).status == 200:
+            while (
+                answer := await service.submit(
+                    f"task-{number}", pair(), uid=people[number], headers=service.bearer(people[number])
+                )
+            ).status == 200:
                 accepted.append(answer.json["jobId"])  # the measure may be a moment old
                 before = files(service)
                 number += 1
         assert "try again" in is_problem(answer, 503)
         assert int(answer.headers["Retry-After"]) > 0
         assert files(service) == before
-        assert (await service.get(f"/detect_leak/{accepted[0]}", headers=service.bearer())).status == 200
+        assert (await service.get(f"/detect_leak/{accepted[0]}", headers=service.bearer(people[0]))).status == 200
 
         service.broker.away = False
         async with asyncio.timeout(LONGEST_SECONDS):
