@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from contracts.events import Household, ProfileUpdated, TaskSubmitted
+from contracts.events import AnalysisFailed, Household, ProfileUpdated, TaskSubmitted
 from contracts.internal import NewestHousehold
 from services.chassis import circuit
 from services.tasks import profiles
@@ -24,10 +24,11 @@ def person() -> str:
 
 
 async def carried(service: Service, who: str, **how: object) -> Household | None:
-    """Submit a task as ``who``; the household in its announcement."""
+    """Submit a task as ``who``, return the household in its announcement, and end the job."""
     job = await service.new_job(secrets.token_hex(6), uid=who, headers=service.bearer(who), **how)
     await until(lambda: any(event.job_id == job for event in service.broker.events(TaskSubmitted)))
     (event,) = [event for event in service.broker.events(TaskSubmitted) if event.job_id == job]
+    await service.hear(AnalysisFailed(job_id=job, reason="only the announcement counts here"))
     return event.household
 
 

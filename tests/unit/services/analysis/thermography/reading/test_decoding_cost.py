@@ -12,7 +12,7 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from services.analysis.thermography import decoding_cost, pictures
+from services.analysis.thermography.reading import decoding_cost, pictures
 from services.analysis.thermography.reading.decoding_cost import (
     MAX_PIECES,
     MAX_SCANS,
