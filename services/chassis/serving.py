@@ -17,7 +17,8 @@ import uvloop
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.chassis.protocol import BoundedProtocol
+from services.chassis.connections import OpenConnections
+from services.chassis.protocol import bounded_protocol
 from services.chassis.startup import StartupError
 
 log = structlog.get_logger(__name__)
@@ -87,8 +88,11 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, sock: socket.socket) -> AsyncIterator[None]:
+async def listening(app: ASGIApp, sock: socket.socket, public: OpenConnections | None = None) -> AsyncIterator[None]:
     """Serve ``app`` on ``sock`` while the context lasts; on leaving, finish requests for up to GRACE_SECONDS.
+
+    ``public``: the connections of a server that strangers reach. It cuts off who reads too slowly. A service has one
+    client, the gateway, which holds the service back while a client of its own reads slowly.
 
     Raises :class:`StartupError` when another process that had bound the same address was faster.
     """
@@ -99,7 +103,7 @@ async def listening(app: ASGIApp, sock: socket.socket) -> AsyncIterator[None]:
         raise _refused(host, port, error) from None
     config = uvicorn.Config(
         app,
-        http=BoundedProtocol,
+        http=bounded_protocol(public or OpenConnections(), is_paced=public is not None),
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -186,9 +190,9 @@ def _keep_buffers() -> None:
         mallopt(_M_ARENA_MAX, 1)
 
 
-async def serve(app: FastAPI, sock: socket.socket, stop: Stop) -> None:
-    """Start ``app``, serve it on ``sock`` until ``stop``, and stop it."""
-    async with running(app) as ready, listening(ready, sock):
+async def serve(app: FastAPI, sock: socket.socket, stop: Stop, public: OpenConnections | None = None) -> None:
+    """Start ``app``, serve it on ``sock`` until ``stop``, and stop it; ``public`` as in :func:`listening`."""
+    async with running(app) as ready, listening(ready, sock, public):
         host, port = sock.getsockname()[:2]
         log.info("ready", host=host, port=port)
         await stop.wait()
