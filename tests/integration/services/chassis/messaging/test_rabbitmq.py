@@ -300,7 +300,7 @@ async def test_a_message_that_is_no_event_is_buried_at_once(rabbitmq_url: str) -
     async with started(rabbitmq_url) as broker:
         await broker.subscribe(WORK, {AnalysisStarted: handle}, concurrency=1)
         for body in (b"", b"\xff\x00", b"[]", b'{"specversion": "2.0"}'):
-            await broker.send(WORK.queue, body, None, {})
+            await broker.move(WORK, WORK.queue, body, None, {})
         async with asyncio.timeout(20):
             while len(letters := await broker.dead_letters(WORK, 10)) < 4:
                 await asyncio.sleep(0.05)
