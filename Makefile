@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run demo test audit fuzz chaos lint format contracts lock evaluate bench up down backup restore clean
+.PHONY: help run demo test audit fuzz chaos lint format contracts lock evaluate bench up pin-images down backup restore clean
 
 # The newest Python from 3.11 on, unless PYTHON names one.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -58,6 +58,9 @@ audit: .venv/dev ## look up known vulnerabilities of the locked packages; says s
 
 up: .env ## start everything with Docker Compose, and wait until it is ready
 	@docker compose up --detach --build --wait
+
+pin-images: .env ## write the digests of the public images into .env, so that a moved tag changes nothing (needs a registry)
+	@deploy/docker/pin_images.sh
 
 down: ## stop it; the data stays in its volumes
 	@docker compose down

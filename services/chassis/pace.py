@@ -8,7 +8,9 @@ Only the time counts in which the client holds us up. A service that is slow to 
 """
 
 import asyncio
+import contextlib
 import fcntl
+import socket
 import struct
 import termios
 from collections.abc import Callable
@@ -64,10 +66,22 @@ class AnswerPace:
             taken = self._written - waiting - self._in_kernel(self._transport)
             if taken - self._taken_before < LEAST_BYTES_PER_SECOND * self._held_up:
                 log.info("an answer was taken too slowly; the connection is cut off")
-                self._transport.abort()
+                reset(self._transport)
                 return
             self._taken_before, self._held_up = taken, 0.0
         self._tick = self._loop.call_later(TICK_SECONDS, self._look)
+
+
+def reset(transport: asyncio.WriteTransport) -> None:
+    """Cut ``transport`` off with all that was written to it.
+
+    Without the option the kernel would go on sending what it holds, some megabytes, for as long as the client reads.
+    """
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 def unacknowledged(transport: asyncio.WriteTransport) -> int:

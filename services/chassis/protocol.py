@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from services.chassis.connections import OpenConnections
 from services.chassis.correlation import correlated
-from services.chassis.pace import AnswerPace
+from services.chassis.pace import AnswerPace, reset
 from services.chassis.problems import problem_response
 
 log = structlog.get_logger(__name__)
@@ -74,7 +74,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def make_room(self) -> None:
         """Close a connection on which no request is under way, whether or not the client has read its last answer."""
         if self.transport.get_write_buffer_size():
-            self.transport.abort()
+            reset(self.transport)
         else:
             self.transport.close()
 

@@ -1,6 +1,7 @@
 """A client that takes its answers too slowly is cut off; a slow service, or a client that is merely slow, is not."""
 
 import asyncio
+import socket
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -49,6 +50,8 @@ class Line:
 
     def abort(self) -> None:
         self.aborted = True
+
+    def get_extra_info(self, name: str) -> None: ...
 
 
 def watched() -> tuple[Line, Clock, AnswerPace]:
@@ -171,6 +174,26 @@ async def test_a_public_server_cuts_off_a_reader_that_takes_almost_nothing():
     async with served(app, OpenConnections()) as port, asyncio.timeout(PATIENCE):
         await slow_reader(port, app.over, 2_000, seconds=PATIENCE)
         assert app.over.is_set()
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels do not tell what they hold")
+async def test_a_reader_that_is_cut_off_does_not_get_what_the_kernel_still_holds():
+    app = Endless()
+    async with served(app, OpenConnections()) as port, asyncio.timeout(PATIENCE):
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+            client.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(client, ("127.0.0.1", port))
+            await loop.sock_sendall(client, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await app.over.wait()
+            await asyncio.sleep(0.1)
+            received = 0
+            with pytest.raises(ConnectionResetError):  # noqa: PT012 - what was received first is counted
+                while True:
+                    received += len(await loop.sock_recv(client, 65536))
+            assert received < 200_000
 
 
 @pytest.mark.usefixtures("hasty")
