@@ -137,7 +137,7 @@ class RabbitBroker:
     """A :class:`~services.chassis.messaging.broker.Broker` over RabbitMQ.
 
     It declares the queues of ``subscriptions``. A guest (``is_guest``) waits instead until another service has declared
-    them, and needs no right to: its user may publish its own events, and read and move what is in its own queues.
+    them. Its user needs no right to: it may publish its own events, and read and move what is in its own queues.
     """
 
     def __init__(
@@ -196,7 +196,9 @@ class RabbitBroker:
             await self._declare(channel, subscription)
 
     async def _declare_exchange(self, channel: AbstractRobustChannel) -> AbstractExchange:
-        return await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True, passive=self._is_guest)
+        if self._is_guest:  # until it is there, events wait in the outbox
+            return await channel.get_exchange(EXCHANGE, ensure=False)
+        return await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
 
     async def _connection(self, purpose: str) -> AbstractRobustConnection:
         connection = aio_pika.RobustConnection(

@@ -31,7 +31,7 @@ USUAL = {
     "CONNECTIONS_PER_ADDRESS": "4096",
 }
 CONNECTIONS = 24
-SLOW_SECONDS = 120.0
+SLOW_SECONDS = 120.0  # two windows, and one while the buffers on the way fill
 
 
 @contextlib.contextmanager
@@ -144,28 +144,35 @@ async def _told(reader: asyncio.StreamReader) -> bool:
 async def test_an_answer_that_is_taken_too_slowly_is_cut_off(backend: Backend) -> None:
     """70 KB every 15 seconds, of answers of 24 MB in all: more than the machines on the way keep."""
     loop = asyncio.get_running_loop()
+    before = _cut_off(backend)
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         client.setblocking(False)
         await loop.sock_connect(client, ("127.0.0.1", backend.port))
-        await loop.sock_sendall(
-            client, b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 16
-        )
-        assert await _seconds_until_cut_off(client) < SLOW_SECONDS
+        request = b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        await loop.sock_sendall(client, request * 16)
+        reading = asyncio.create_task(_read_slowly(client))
+        async with asyncio.timeout(SLOW_SECONDS):
+            while await asyncio.to_thread(_cut_off, backend) == before:
+                await asyncio.sleep(2)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
 
 
-async def _seconds_until_cut_off(client: socket.socket) -> float:
-    loop, began = asyncio.get_running_loop(), time.monotonic()
-    with contextlib.suppress(ConnectionError):
-        while time.monotonic() - began < SLOW_SECONDS:
-            taken = 0
-            while taken < 70_000:
-                piece = await loop.sock_recv(client, 8192)
-                if not piece:
-                    return time.monotonic() - began
-                taken += len(piece)
-            await asyncio.sleep(15)
-    return time.monotonic() - began
+async def _read_slowly(client: socket.socket) -> None:
+    while True:
+        taken = 0
+        while taken < 70_000:
+            piece = await asyncio.get_running_loop().sock_recv(client, 8192)
+            if not piece:
+                return
+            taken += len(piece)
+        await asyncio.sleep(15)
+
+
+def _cut_off(backend: Backend) -> int:
+    """How many answers were cut off, by the log: a client behind Docker's own proxy goes on reading what that holds."""
+    return sum("an answer was taken too slowly" in line for line in backend.inside.logs())
 
 
 async def test_a_body_in_crumbs_is_refused_before_it_costs_much(backend: Backend) -> None:

@@ -1,6 +1,7 @@
 """What each service's user may do at the broker, by the rights that docker-compose.yml gives it."""
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,6 +19,7 @@ from aiormq.exceptions import ChannelAccessRefused
 
 from contracts.events import AccountDeleted, AnalysisStarted, Envelope, TaskSubmitted
 from contracts.topology import ANALYSIS_SUBMISSIONS, EXCHANGE, SUBSCRIPTIONS, TASKS_ACCOUNTS, TASKS_RESULTS
+from services.chassis.messaging.broker import PublishError
 from services.chassis.messaging.rabbitmq import RabbitBroker
 from services.chassis.metrics import Metrics
 from tests.servers import RabbitMqServer
@@ -52,6 +54,9 @@ class Place:
     def give_rights(self) -> None:
         for name in ("rabbitmq-exchange", "rabbitmq-users"):
             self.server.manage("POST", "/definitions", definitions(name, self.vhost))
+
+    def remove_exchange(self) -> None:
+        self.server.manage("DELETE", f"/exchanges/{self.vhost}/{EXCHANGE}")
 
     def lose_everything(self) -> None:
         """As restore.sh empties the broker."""
@@ -220,6 +225,26 @@ async def test_a_guest_waits_until_its_queue_was_declared(place: Place) -> None:
     finally:
         starting.cancel()
         await analysis.close()
+
+
+async def test_a_guest_that_only_publishes_starts_before_the_exchange_is_there(
+    place: Place,
+) -> None:
+    auth = RabbitBroker(place.url("auth"), Metrics(), "auth", (), is_guest=True)
+    event = Envelope.wrap(AccountDeleted.model_construct(user_id="a@example.com"), traceparent=None)
+    await asyncio.to_thread(place.remove_exchange)
+    async with started(auth):
+        for _ in range(2):
+            with pytest.raises(PublishError):
+                await auth.publish(event)
+        async with started(of_tasks(place)):
+            await asyncio.to_thread(place.give_rights)
+            async with asyncio.timeout(30):
+                while True:
+                    with contextlib.suppress(PublishError):
+                        await auth.publish(event)
+                        break
+                    await asyncio.sleep(0.2)
 
 
 async def test_a_guest_goes_on_by_itself_after_the_broker_has_lost_everything(place: Place) -> None:
