@@ -33,7 +33,8 @@ class DoorSettings(BaseSettings):
         256,
         ge=1,
         description="connections that an address (an IPv6 /64) may have open, those of trusted proxies excepted; "
-        "beyond it, and beyond 4,096 in all, a new one takes the place of the one that has been idle for longest",
+        "beyond it, and beyond 4,096 in all (half of what `ulimit -n` allows, if that is less), a new one takes the "
+        "place of the one that has been idle for longest",
     )
 
     def connections(self) -> OpenConnections:

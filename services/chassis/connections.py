@@ -5,6 +5,7 @@ long as an idle connection can be closed for it: a client never keeps another on
 use. An idle connection is one without a request under way, which a client must expect to be closed at any time.
 """
 
+import resource
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
@@ -27,21 +28,31 @@ class Connection(Protocol):
         """Close the connection at once."""
 
 
+def affordable_connections() -> int:
+    """Return how many connections this process may have open: each takes a file, and its request to a service another.
+
+    Beyond the system's limit the kernel would refuse newcomers, and nobody could make room for them.
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if files == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, files // 2)
+
+
 class OpenConnections:
     """The connections of one server, at most ``most``, and at most ``most_of_client`` of them from one address.
 
-    An address is an IPv4 address or the /64 network of an IPv6 address. The proxies in ``trusted`` speak for many
-    clients and are not bounded by address; nor is anybody when ``most_of_client`` is None.
+    ``most`` is by default what the process can afford. An address is an IPv4 address or the /64 network of an IPv6
+    address. The proxies in ``trusted`` speak for many clients and are not bounded by address; nor is anybody when
+    ``most_of_client`` is None.
     """
 
     def __init__(
         self,
-        most: int = MOST_CONNECTIONS,
+        most: int | None = None,
         most_of_client: int | None = None,
         trusted: Sequence[Network] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._most = most
+        self._most = affordable_connections() if most is None else most
         self._most_of_client = most_of_client
         self._trusted = tuple(trusted)
         self._clock = clock

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import errno
+import resource
 import signal
 import socket
 import sys
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 GRACE_SECONDS = 3  # for requests under way at a stop; the broker's drain and the databases have the rest of 10 s
 KEEP_ALIVE_SECONDS = 75  # longer than the gateway keeps an idle connection, so that it never meets a closed one
 BACKLOG = 2048
+MOST_OPEN_FILES = 16384  # four times as many as connections
 UNREAD_SECONDS = 30  # a client that takes nothing of its answer for so long is cut off
 # The gateway holds a service back while its own client reads slowly, goes on in leaps of what the system keeps between
 # the two, and cuts off who takes nothing: a service that was less patient would cut off the slow ones too.
@@ -152,6 +154,7 @@ def run(main: Callable[[Stop], Awaitable[None]]) -> None:
     Ends the process with status 2 and one line on standard error after a :class:`StartupError`.
     """
     _keep_buffers()
+    _allow_open_files()
 
     async def supervised() -> None:
         stop = Stop()
@@ -172,6 +175,14 @@ def run(main: Callable[[Stop], Awaitable[None]]) -> None:
     except StartupError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from None
+
+
+def _allow_open_files() -> None:
+    """Raise this process's limit on open files to what the system lets it have: many systems begin with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _keep_buffers() -> None:
