@@ -44,6 +44,7 @@ from services.chassis.messaging.broker import (
     PublishError,
     read_dead_letter,
 )
+from services.chassis.messaging.queues import declare, find
 from services.chassis.metrics import Metrics
 from services.chassis.settings import names_a_server
 from services.chassis.startup import StartupError, wait_for
@@ -55,12 +56,6 @@ CONNECT_SECONDS = 5
 PING_SECONDS = 2
 HEARTBEAT_SECONDS = 10
 GOODBYE_SECONDS = 1  # for each step of a stop that waits for the server: a frozen one must not hold us up
-# A message that kills its consumer each time ends as a dead letter after this many deliveries. Generous, because a
-# crash also counts against the neighbours that the same consumer held.
-DELIVERY_LIMIT = 20
-# Newer servers limit every quorum queue to 20 deliveries and then drop; a dead letter must survive being looked at.
-NEVER = 1_000_000_000
-
 _FAILURES = "x-failures"
 _REASON = "x-reason"
 
@@ -215,49 +210,8 @@ class RabbitBroker:
             raise
         return connection
 
-    async def _find(self, channel: AbstractRobustChannel, subscription: Subscription) -> AbstractQueue:
-        """Return the queue of ``subscription`` when all that its consumer needs is there."""
-        await channel.declare_exchange(subscription.moves, ExchangeType.DIRECT, durable=True, passive=True)
-        return await channel.declare_queue(subscription.queue, passive=True)
-
     async def _declare(self, channel: AbstractRobustChannel, subscription: Subscription) -> AbstractQueue:
-        if self._is_guest:
-            return await self._find(channel, subscription)
-        safe = {"x-queue-type": "quorum", "x-overflow": "reject-publish", "x-dead-letter-strategy": "at-least-once"}
-        to_default = {"x-dead-letter-exchange": ""}
-        dead = await channel.declare_queue(
-            subscription.dead_queue, durable=True, arguments={"x-queue-type": "quorum", "x-delivery-limit": NEVER}
-        )
-        queue = await channel.declare_queue(
-            subscription.queue,
-            durable=True,
-            arguments={
-                **safe,
-                **to_default,
-                "x-dead-letter-routing-key": subscription.dead_queue,
-                "x-delivery-limit": DELIVERY_LIMIT,
-            },
-        )
-        delays = {subscription.retry_queue(n): delay for n, delay in enumerate(subscription.retry_delays, start=1)}
-        retries = [
-            await channel.declare_queue(
-                name,
-                durable=True,
-                arguments={
-                    **safe,
-                    **to_default,
-                    "x-dead-letter-routing-key": subscription.queue,
-                    "x-message-ttl": round(seconds * 1000),
-                },
-            )
-            for name, seconds in delays.items()  # equal delays share a queue
-        ]
-        await channel.declare_exchange(subscription.moves, ExchangeType.DIRECT, durable=True)
-        for around in (queue, dead, *retries):
-            await around.bind(subscription.moves, routing_key=around.name)
-        for event in subscription.events:
-            await queue.bind(EXCHANGE, routing_key=event.TYPE)
-        return queue
+        return await (find if self._is_guest else declare)(channel, subscription)
 
     async def publish(self, envelope: Envelope) -> None:
         """Publish to the exchange; returns when the server has confirmed that every bound queue holds it."""
