@@ -14,7 +14,8 @@ import asyncio
 from typing import Any
 
 import structlog
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from services.chassis.connections import OpenConnections
 from services.chassis.correlation import correlated
@@ -62,6 +63,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _usable = False
     _patience: asyncio.TimerHandle | None = None
     _rest: asyncio.TimerHandle | None = None
+    _answering: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._pace = AnswerPace(transport, self.loop) if self.paced else None
@@ -85,6 +87,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_waiting()
         self._stop_waiting_for_rest()
         super().connection_lost(exc)
+        # uvicorn tells the newest request. The one that is being answered may be older, when others wait behind it.
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         self._usable = False
@@ -92,6 +98,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unusable = 0 if self._usable else self._unusable + len(data)
         if self._unusable > MOST_HEAD_BYTES and not self.transport.is_closing():
             self._refuse(431, "The head of the request is too large.")
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MOST_WAITING:
@@ -198,6 +208,8 @@ class _HeadsWithBodies(asyncio.Transport):
         self._held = b""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._transport.is_closing():  # a connection that broke off takes nothing any more
+            return
         if self._pace is not None:
             self._pace.count(len(data))
         if self._held:

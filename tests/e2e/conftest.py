@@ -36,6 +36,7 @@ NO_RATE_LIMITS = {
     "UPLOADS_PER_PERSON": "1000",
     "WITHOUT_TOKEN_PER_ADDRESS": "1000",
     "CONNECTIONS_PER_ADDRESS": "4096",
+    "PUBLIC_NAMES": "door.example",  # what raw requests call it
 }
 # Inside a container of tasks: a number for each line that it reads.
 COUNT_PHOTOS = """

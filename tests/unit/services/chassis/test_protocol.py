@@ -314,6 +314,34 @@ async def test_what_is_no_request_is_answered_with_a_problem_like_any_other(
     assert (problem["status"], problem["correlationId"]) == (status, headers["x-correlation-id"])
 
 
+async def test_a_request_hears_that_its_client_left_while_others_wait_behind_it():
+    left = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": []}
+        )  # it takes nothing, and raises nothing
+        await send({"type": "http.response.body", "body": bytes(100_000)})
+        left.set()
+
+    async with served(app) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
+        await asyncio.sleep(0.1)
+        writer.transport.abort()
+        async with asyncio.timeout(PATIENCE):
+            await left.wait()
+
+
+async def test_nothing_is_written_to_a_connection_that_broke_off():
+    wire, connection = held_together()
+    wire.closed = True
+    connection.write(b"x" * 100_000)  # where uvloop would raise
+    assert wire.calls == []
+
+
 async def test_nonsense_after_a_request_is_not_taken_for_the_answer_to_it():
     app = App()
     app.answer.clear()
