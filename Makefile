@@ -1,7 +1,7 @@
 # Everything a person does with this repository; `make help` lists it.
 .DEFAULT_GOAL := help
 # Recipes end by themselves when a command fails: make 3.81, which macOS has, ignores .SHELLFLAGS.
-.PHONY: help run demo test audit fuzz chaos lint lint-contracts format contracts lock evaluate bench up down backup restore version release-notes clean
+.PHONY: help run demo test audit fuzz chaos lint lint-contracts format contracts lock evaluate bench up pin-images down backup restore version release-notes clean
 
 # The newest Python from 3.11 on, unless PYTHON names one.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -65,6 +65,9 @@ audit: .venv/dev ## look up known vulnerabilities of the locked packages; says s
 
 up: .env ## start everything with Docker Compose, and wait until it is ready
 	@docker compose up --detach --build --wait
+
+pin-images: .env ## write the digests of the public images into .env, so that a moved tag changes nothing (needs a registry)
+	@deploy/docker/pin_images.sh
 
 down: ## stop it; the data stays in its volumes
 	@docker compose down

@@ -1,9 +1,14 @@
 """The names on the broker: one topic exchange, and one queue per consuming service and purpose.
 
-Every service declares all of it when it starts, so that an event waits for a consumer that has never run yet.
+Tasks declares all of it when it starts, so that an event waits for a consumer that has never run yet. Other services
+find it there, and need no right to change it.
+
 Around each queue ``q`` stand ``q.retry.<n>ms``, where a failed delivery waits so long before it returns to ``q``, and
 ``q.dead``, where one lies that will not be tried again (a dead letter) until somebody replays it. A queue's arguments
 cannot be changed once it exists; with the delay in its name, other delays make other queues.
+
+The consumer of ``q`` sends to these queues through the exchange ``q.moves``, which leads to no others. The default
+exchange would do, but whoever may send through it can send anything to anybody's queue.
 """
 
 from dataclasses import dataclass
@@ -38,6 +43,17 @@ class Subscription:
     def dead_queue(self) -> str:
         """Where its dead letters lie."""
         return f"{self.queue}.dead"
+
+    @property
+    def moves(self) -> str:
+        """The exchange through which its consumer moves a delivery to one of its queues; routing key: the queue."""
+        return f"{self.queue}.moves"
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queue itself, and those around it."""
+        retries = (self.retry_queue(number) for number in range(1, len(self.retry_delays) + 1))
+        return tuple(dict.fromkeys((self.queue, self.dead_queue, *retries)))  # equal delays share a queue
 
     def retry_queue(self, delay_number: int) -> str:
         """Where a delivery waits for the delay of that number (1 for the first)."""

@@ -17,7 +17,7 @@ async def _serve(stop: Stop) -> None:
     warn_of_legacy(settings.auth_mode)
     metrics = Metrics()
     with bind(settings.host, settings.port) as sock, served(metrics, settings.host, settings.metrics_port):
-        await serve(create_app(settings, metrics), sock, stop)
+        await serve(create_app(settings, metrics), sock, stop, settings.connections())
 
 
 if __name__ == "__main__":

@@ -7,44 +7,39 @@ own word and counts for nothing.
 """
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from starlette.types import Scope
 
+from services.chassis.addresses import Address, Network, client_of, is_within, parse_address
+
 UNKNOWN = "unknown"  # the client of a request that came over no network, all of them together
-CLIENT_PREFIX = 64  # bits of an IPv6 address that a provider gives to one customer; the rest is the customer's choice
 
 
 class Addresses:
     """Tells clients apart by their address. ``trusted``: the networks of the proxies in front of the gateway."""
 
-    def __init__(self, trusted: Sequence[IPv4Network | IPv6Network]) -> None:
+    def __init__(self, trusted: Sequence[Network]) -> None:
         self._trusted = tuple(trusted)
 
     def of(self, scope: Scope) -> str:
         """The client's IPv4 address, or the /64 network of its IPv6 address."""
         peer = scope.get("client")
-        found = _address(peer[0]) if peer else None
+        found = parse_address(peer[0]) if peer else None
         if found is None:
             return UNKNOWN
-        if self._is_trusted(found):
-            found = self._forwarded(found, scope)
-        return str(found) if found.version == 4 else str(ip_network((found, CLIENT_PREFIX), strict=False))
+        return client_of(self._forwarded(found, scope) if is_within(found, self._trusted) else found)
 
-    def _forwarded(self, proxy: IPv4Address | IPv6Address, scope: Scope) -> IPv4Address | IPv6Address:
+    def _forwarded(self, proxy: Address, scope: Scope) -> Address:
         lists = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
         nearest = proxy
         for word in reversed(",".join(lists).split(",")):
-            address = _address(_without_port(word.strip()))
+            address = parse_address(_without_port(word.strip()))
             if address is None:
                 return nearest  # nobody whom we trust has said who it was
-            if not self._is_trusted(address):
+            if not is_within(address, self._trusted):
                 return address
             nearest = address
         return nearest
-
-    def _is_trusted(self, address: IPv4Address | IPv6Address) -> bool:
-        return any(address in network for network in self._trusted)
 
 
 def _without_port(word: str) -> str:
@@ -53,11 +48,3 @@ def _without_port(word: str) -> str:
         return word[1:].partition("]")[0]
     host, colon, _ = word.partition(":")
     return host if colon and word.count(":") == 1 else word
-
-
-def _address(word: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(word.partition("%")[0])  # without the zone of a link-local address
-    except ValueError:
-        return None
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

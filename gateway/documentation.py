@@ -51,6 +51,7 @@ _ANY = _OWN | {
 }
 _WITH_BODY = {"413": ("The body is too large", ())}
 _WITH_TOKEN = {"401": ("No good token", ("WWW-Authenticate",))}
+_PRIVATE = {"403": ("You are signed in as somebody else, or a page of another site asks (legacy mode)", ())}
 _WITH_ID = {"404": ("There is no such thing", ())}
 # What each says, for example; 404 says what there is not.
 _DETAILS = {
@@ -142,6 +143,8 @@ def _public(operation: dict[str, Any], public: PublicRoute, *, bare: bool) -> di
     if public.needs_token:
         operation["security"] = [{"Bearer": []}]
         added |= _WITH_TOKEN
+    if public.private:
+        added |= _PRIVATE
     if public.method == "POST":
         added |= _WITH_BODY
     if "{" in public.path:

@@ -10,6 +10,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.chassis.problems import problem_response
 
 LINGER_SECONDS = 2.0
+# A service handles each piece of a body by itself. After some small ones, we let more of them gather before we pass
+# them on, so that a client cannot cost the services more by cutting its body into crumbs.
+SMALL_PIECE_BYTES = 4096
+MOST_SMALL_PIECES = 16
+GATHER_SECONDS = 0.02
 SMALL_REST_BYTES = 64 * 2**10
 
 _DISCONNECT: Message = {"type": "http.disconnect"}
@@ -70,6 +75,7 @@ class _Exchange:
         self._expects = any(name == b"expect" for name, _ in scope["headers"])
         self._deadline: float | None = None
         self._received = 0
+        self._small_pieces = 0
         self._over = False  # the body: all of it is here, or the client is gone
         self._begun = False  # the answer
         self._lingering = False
@@ -92,6 +98,8 @@ class _Exchange:
             self._deadline = now + self._limits.whole_seconds
         try:
             async with asyncio.timeout_at(min(now + self._limits.idle_seconds, self._deadline)):
+                if self._small_pieces > MOST_SMALL_PIECES:
+                    await asyncio.sleep(GATHER_SECONDS)
                 message = await self._receive()
         except TimeoutError:
             self._refusal = (408, "The upload was too slow. Please try again with a better connection.")
@@ -99,7 +107,9 @@ class _Exchange:
         if message["type"] == "http.disconnect":
             self._over = True
             return message
-        self._received += len(message.get("body", b""))
+        size = len(message.get("body", b""))
+        self._received += size
+        self._small_pieces += size < SMALL_PIECE_BYTES
         if self._received > self._limits.most_bytes:
             self._refuse_size()
             return _DISCONNECT

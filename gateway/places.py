@@ -10,10 +10,11 @@ from services.chassis.problems import RETRY_AFTER_SECONDS, Problem, unavailable
 
 
 class Places:
-    """Places for requests. ``most``: how many there are, for all clients together."""
+    """Places for requests: ``most`` for all clients together, ``most_of_client`` for each of them."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, most_of_client: int) -> None:
         self._most = most
+        self._most_of_client = most_of_client
         self._of_client: Counter[str] = Counter()  # only those with a request under way
 
     @property
@@ -21,12 +22,12 @@ class Places:
         """How many places are taken."""
         return self._of_client.total()
 
-    def enter(self, client: str, most: int) -> None:
-        """Take a place for ``client``, who may have ``most`` of them, until :meth:`leave`.
+    def enter(self, client: str) -> None:
+        """Take a place for ``client`` until :meth:`leave`.
 
         Raises :class:`Problem`: 429 when the client has them all, 503 when everybody together has.
         """
-        if self._of_client[client] >= most:
+        if self._of_client[client] >= self._most_of_client:
             raise Problem(
                 429,
                 "Too many of your requests are under way. Please try again when some of them have ended.",

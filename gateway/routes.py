@@ -6,7 +6,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from starlette.routing import Match, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.access import Admission, Admitted, Kind
 from gateway.limits import BodyLimits, Limited
@@ -17,7 +17,7 @@ ServiceName = Literal["auth", "tasks"]
 
 IDLE_SECONDS = 30.0
 JSON_BYTES = 64 * 2**10
-JSON_SECONDS = 60.0
+JSON_SECONDS = 10.0  # for a body that fits into the first packets of a connection
 UPLOAD_SECONDS = 300.0  # the app itself gives up after 20
 
 
@@ -32,6 +32,7 @@ class PublicRoute:
     path: str
     needs_token: bool = True
     kind: Kind = "other"
+    private: bool = True  # the answer is about a person
 
 
 PUBLIC_ROUTES = (
@@ -59,7 +60,15 @@ PUBLIC_ROUTES = (
         "tasks",
         "/v1/tasks/{task_id}/photos/{photo_id}",
     ),
-    PublicRoute("read_keys", "GET", ("/.well-known/jwks.json",), "auth", "/.well-known/jwks.json", needs_token=False),
+    PublicRoute(
+        "read_keys",
+        "GET",
+        ("/.well-known/jwks.json",),
+        "auth",
+        "/.well-known/jwks.json",
+        needs_token=False,
+        private=False,
+    ),
 )
 
 
@@ -69,14 +78,32 @@ def forwarding_routes(max_upload_bytes: int, admission: Admission) -> Sequence[R
     # Routes are tried one after the other, and phones that wait for a report ask most.
     for public in sorted(PUBLIC_ROUTES, key=lambda route: route.kind != "poll"):
         forwarded = Forwarded(public.service, public.path)
-        admitted = Admitted(forwarded, admission, public.kind, needs_token=public.needs_token)
+        admitted = Admitted(forwarded, admission, public.kind, needs_token=public.needs_token, private=public.private)
         body = (
             BodyLimits(max_upload_bytes, IDLE_SECONDS, UPLOAD_SECONDS)
             if public.kind == "submit"
             else BodyLimits(JSON_BYTES, IDLE_SECONDS, JSON_SECONDS)
         )
-        routes.extend(_Path(path, Limited(admitted, body), public) for path in public.paths)
+        limited = Limited(admitted, body)
+        app = Unstored(limited) if public.private else limited
+        routes.extend(_Path(path, app, public) for path in public.paths)
     return routes
+
+
+class Unstored:
+    """An ASGI app whose every answer, refusals among them, no browser or proxy keeps."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_unstored(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [(name, value) for name, value in message.get("headers", []) if name != b"cache-control"]
+                message = {**message, "headers": [*headers, (b"cache-control", b"no-store")]}
+            await send(message)
+
+        await self._app(scope, receive, send_unstored)
 
 
 class _Path(Route):

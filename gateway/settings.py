@@ -3,9 +3,10 @@
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
-from pydantic_settings import NoDecode
+from pydantic_settings import BaseSettings, NoDecode
 
 from gateway.rates import Rate
+from services.chassis.connections import OpenConnections
 from services.chassis.settings import AuthMode, CommaSeparated, HttpUrl, Networks, Port, ServiceSettings
 
 
@@ -18,7 +19,30 @@ def _limit(value: object) -> object:
 Limit = Annotated[Rate | None, NoDecode, BeforeValidator(_limit)]
 
 
-class GatewaySettings(ServiceSettings):
+class DoorSettings(BaseSettings):
+    """What holds for every connection, before a request was read."""
+
+    model_config = ServiceSettings.model_config
+
+    trusted_proxies: Networks = Field(
+        (),
+        description="networks of the proxies in front of the gateway (`10.0.0.0/8, 2001:db8::/32`), whose "
+        "`X-Forwarded-For` tells the client's address; without them the connection's peer is the client",
+    )
+    connections_per_address: int = Field(
+        256,
+        ge=1,
+        description="connections that an address (an IPv6 /64) may have open, those of trusted proxies excepted; "
+        "beyond it, and beyond 4,096 in all (half of what `ulimit -n` allows, if that is less), a new one takes the "
+        "place of the one that has been idle for longest",
+    )
+
+    def connections(self) -> OpenConnections:
+        """The bounds on connections of the gateway's server."""
+        return OpenConnections(most_of_client=self.connections_per_address, trusted=self.trusted_proxies)
+
+
+class GatewaySettings(DoorSettings, ServiceSettings):
     """The gateway's environment."""
 
     port: Port = Field(8000, description="port to listen on")
@@ -33,10 +57,10 @@ class GatewaySettings(ServiceSettings):
         "https://www.googleapis.com/oauth2/v1/certs", description="where the certificates of ID tokens are"
     )
     max_upload_bytes: int = Field(160 * 2**20, ge=1, description="largest body of a submission, all photos together")
-    trusted_proxies: Networks = Field(
+    public_names: CommaSeparated = Field(
         (),
-        description="networks of the proxies in front of the gateway (`10.0.0.0/8, 2001:db8::/32`), whose "
-        "`X-Forwarded-For` tells the client's address; without them the connection's peer is the client",
+        description="names under which clients reach the gateway (`audit.example.org`). In legacy mode a request under "
+        "another name is refused, IP addresses and `localhost` excepted",
     )
     people_per_address: int = Field(
         10,
@@ -64,3 +88,12 @@ class GatewaySettings(ServiceSettings):
         32, ge=1, description="requests of a person without a body (polls, photos) that may be under way at a time"
     )
     downloads_at_once: int = Field(512, ge=1, description="the same for everybody together, in each gateway process")
+    without_token_per_address: int = Field(
+        16,
+        ge=1,
+        description="requests without a token that may be under way from an address (an IPv6 /64): of each, sign-ins, "
+        "submissions and requests without a body",
+    )
+    without_token_at_once: int = Field(
+        512, ge=1, description="the same for everybody together, in each gateway process"
+    )

@@ -272,8 +272,7 @@ class RabbitMqServer(Server):
             async with connection:
                 channel = await connection.channel()
                 for subscription in subscriptions:
-                    retries = [subscription.retry_queue(n + 1) for n in range(len(subscription.retry_delays))]
-                    for name in (subscription.queue, subscription.dead_queue, *retries):
+                    for name in subscription.queues:
                         await channel.queue_delete(name)
 
         run_apart(delete)

@@ -32,8 +32,8 @@ docker compose run --rm --no-deps -T tasks python -m services.tasks photos remov
 
 # Events of another time must not meet these records: a profile that is newer than its owner's record would outdo all
 # that come after. What was on its way at the time of the backup is announced again: jobs by the sweeper, profiles here.
-docker compose exec -T rabbitmq sh -ec 'rabbitmqctl --quiet delete_vhost / && rabbitmqctl --quiet add_vhost / &&
-  rabbitmqctl --quiet set_permissions --vhost / "$RABBITMQ_DEFAULT_USER" ".*" ".*" ".*"'
+docker compose exec -T rabbitmq sh -ec 'rabbitmqctl --quiet delete_vhost /
+  for file in /etc/rabbitmq/definitions/*.json; do rabbitmqctl --quiet import_definitions "$file"; done'
 docker compose up --detach --wait
 docker compose exec -T auth python -m services.auth announce-profiles
 echo "Restored from $from."

@@ -6,6 +6,7 @@ import sys
 from contracts.topology import SUBSCRIPTIONS
 from deploy.embedded.backend import backend
 from deploy.embedded.settings import EmbeddedSettings
+from gateway.settings import DoorSettings
 from services.chassis.access import warn_of_legacy
 from services.chassis.logs import configure_logs
 from services.chassis.messaging.broker import Broker
@@ -35,7 +36,7 @@ async def _main(stop: Stop) -> None:
     sock = bind(settings.host, settings.port)
     url = f"http://{settings.host if ':' not in settings.host else f'[{settings.host}]'}:{settings.port}"
     with sock, served(metrics, settings.host, settings.metrics_port):
-        async with backend(settings, metrics) as app, listening(app, sock):
+        async with backend(settings, metrics) as app, listening(app, sock, load(DoorSettings).connections()):
             sign_in = "" if settings.google_client_ids else SIGN_IN.format(url=url)
             warn_of_legacy(settings.mode)
             sys.stdout.write(READY.format(url=url, data=settings.data_dir, mode=settings.mode, sign_in=sign_in))

@@ -17,14 +17,19 @@ async def _serve(stop: Stop) -> None:
     settings = load(AnalysisSettings)
     configure_logs(SERVICE, settings.log_level, settings.log_format)
     metrics = Metrics()
-    app = create_app(settings, metrics, lambda: RabbitBroker(settings.rabbitmq_url, metrics, SERVICE))
+    app = create_app(settings, metrics, lambda: _broker(settings, metrics, SERVICE))
     with bind(settings.host, settings.port) as sock, served(metrics, settings.host, settings.metrics_port):
         await serve_app(app, sock, stop)
 
 
-def _broker() -> Broker:
-    return RabbitBroker(load(AnalysisSettings).rabbitmq_url, Metrics(), f"{SERVICE} dead letters")
+def _broker(settings: AnalysisSettings, metrics: Metrics, name: str) -> Broker:
+    """The broker as a guest: what decodes photos has no right to change queues, nor to read those of others."""
+    return RabbitBroker(settings.rabbitmq_url, metrics, name, (ANALYSIS_SUBMISSIONS,), is_guest=True)
+
+
+def _broker_of_operator() -> Broker:
+    return _broker(load(AnalysisSettings), Metrics(), f"{SERVICE} dead letters")
 
 
 if __name__ == "__main__":
-    command_line(Commands(SERVICE, _serve, broker=_broker, queues=(ANALYSIS_SUBMISSIONS,)))()
+    command_line(Commands(SERVICE, _serve, broker=_broker_of_operator, queues=(ANALYSIS_SUBMISSIONS,)))()

@@ -38,7 +38,10 @@ async def _serve(stop: Stop) -> None:
     configure_logs(SERVICE, settings.log_level, settings.log_format)
     warn_of_legacy(settings.auth_mode)
     metrics = Metrics()
-    app = create_app(settings, metrics, lambda: RabbitBroker(settings.rabbitmq_url, metrics, SERVICE))
+    # It consumes nothing, and declares nothing either: its user may publish its events, and that is all.
+    app = create_app(
+        settings, metrics, lambda: RabbitBroker(settings.rabbitmq_url, metrics, SERVICE, (), is_guest=True)
+    )
     with bind(settings.host, settings.port) as sock, served(metrics, settings.host, settings.metrics_port):
         await serve_app(app, sock, stop)
 

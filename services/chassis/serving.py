@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import errno
+import resource
 import signal
 import socket
 import sys
@@ -17,7 +18,8 @@ import uvloop
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.chassis.protocol import BoundedProtocol
+from services.chassis.connections import OpenConnections
+from services.chassis.protocol import bounded_protocol
 from services.chassis.startup import StartupError
 
 log = structlog.get_logger(__name__)
@@ -25,6 +27,7 @@ log = structlog.get_logger(__name__)
 GRACE_SECONDS = 3  # for requests under way at a stop; the broker's drain and the databases have the rest of 10 s
 KEEP_ALIVE_SECONDS = 75  # longer than the gateway keeps an idle connection, so that it never meets a closed one
 BACKLOG = 2048
+MOST_OPEN_FILES = 16384  # four times as many as connections
 UNREAD_SECONDS = 30  # a client that takes nothing of its answer for so long is cut off
 # The gateway holds a service back while its own client reads slowly, goes on in leaps of what the system keeps between
 # the two, and cuts off who takes nothing: a service that was less patient would cut off the slow ones too.
@@ -87,8 +90,11 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, sock: socket.socket) -> AsyncIterator[None]:
+async def listening(app: ASGIApp, sock: socket.socket, public: OpenConnections | None = None) -> AsyncIterator[None]:
     """Serve ``app`` on ``sock`` while the context lasts; on leaving, finish requests for up to GRACE_SECONDS.
+
+    ``public``: the connections of a server that strangers reach. It cuts off who reads too slowly. A service has one
+    client, the gateway, which holds the service back while a client of its own reads slowly.
 
     Raises :class:`StartupError` when another process that had bound the same address was faster.
     """
@@ -99,7 +105,7 @@ async def listening(app: ASGIApp, sock: socket.socket) -> AsyncIterator[None]:
         raise _refused(host, port, error) from None
     config = uvicorn.Config(
         app,
-        http=BoundedProtocol,
+        http=bounded_protocol(public or OpenConnections(), is_paced=public is not None),
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -148,6 +154,7 @@ def run(main: Callable[[Stop], Awaitable[None]]) -> None:
     Ends the process with status 2 and one line on standard error after a :class:`StartupError`.
     """
     _keep_buffers()
+    _allow_open_files()
 
     async def supervised() -> None:
         stop = Stop()
@@ -170,6 +177,14 @@ def run(main: Callable[[Stop], Awaitable[None]]) -> None:
         raise SystemExit(2) from None
 
 
+def _allow_open_files() -> None:
+    """Raise this process's limit on open files to what the system lets it have: many systems begin with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _keep_buffers() -> None:
     """Have the allocator keep some memory between one body and the next.
 
@@ -186,9 +201,9 @@ def _keep_buffers() -> None:
         mallopt(_M_ARENA_MAX, 1)
 
 
-async def serve(app: FastAPI, sock: socket.socket, stop: Stop) -> None:
-    """Start ``app``, serve it on ``sock`` until ``stop``, and stop it."""
-    async with running(app) as ready, listening(ready, sock):
+async def serve(app: FastAPI, sock: socket.socket, stop: Stop, public: OpenConnections | None = None) -> None:
+    """Start ``app``, serve it on ``sock`` until ``stop``, and stop it; ``public`` as in :func:`listening`."""
+    async with running(app) as ready, listening(ready, sock, public):
         host, port = sock.getsockname()[:2]
         log.info("ready", host=host, port=port)
         await stop.wait()

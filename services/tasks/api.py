@@ -282,7 +282,7 @@ async def read_photo(request: Request, task_id: str, photo_id: str) -> Response:
             # It may be a page or a script too: opened in a browser, it is a download that can do nothing.
             "Content-Disposition": "attachment",
             "Content-Security-Policy": "default-src 'none'; sandbox",
-            "Cache-Control": "private, max-age=3600",
+            "Cache-Control": "no-store",
         },
     )
 

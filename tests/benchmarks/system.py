@@ -160,6 +160,8 @@ class System:
             "ACCESS_TOKEN_KEYS": base64.b64encode(self.access_token_seed).decode(),
             # All phones are behind one address here. Each person has the production limits, and stays within them.
             "PEOPLE_PER_ADDRESS": "100000",
+            "WITHOUT_TOKEN_PER_ADDRESS": "512",
+            "CONNECTIONS_PER_ADDRESS": "4096",
             "LOG_LEVEL": "info",
             "LOG_FORMAT": "json",
         }

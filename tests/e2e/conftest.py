@@ -35,6 +35,9 @@ PROJECT = "home-energy-audit-e2e"
 NO_RATE_LIMITS = {
     **dict.fromkeys(("LIMIT_LOGIN", "LIMIT_SUBMIT", "LIMIT_POLL", "LIMIT_ACCOUNT", "LIMIT_OTHER"), "off"),
     "UPLOADS_PER_PERSON": "1000",
+    "WITHOUT_TOKEN_PER_ADDRESS": "1000",
+    "CONNECTIONS_PER_ADDRESS": "4096",
+    "PUBLIC_NAMES": "door.example",  # what raw requests call it
 }
 # Inside a container of tasks: a number for each line that it reads.
 COUNT_PHOTOS = """
@@ -251,7 +254,15 @@ class Compose:
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self._counting: subprocess.Popen[str] | None = None
-        words = ("MYSQL_ROOT_PASSWORD", "MYSQL_PASSWORD", "MONGO_PASSWORD", "RABBITMQ_PASSWORD", "SERVICE_TOKEN")
+        words = (
+            "MYSQL_ROOT_PASSWORD",
+            "MYSQL_PASSWORD",
+            "MONGO_PASSWORD",
+            "RABBITMQ_PASSWORD",
+            "RABBITMQ_AUTH_PASSWORD",
+            "RABBITMQ_ANALYSIS_PASSWORD",
+            "SERVICE_TOKEN",
+        )
         self.secrets = {
             **{word: secrets.token_hex(16) for word in words},
             "ACCESS_TOKEN_KEYS": base64.b64encode(secrets.token_bytes(32)).decode(),

@@ -44,6 +44,7 @@ from services.chassis.messaging.broker import (
     PublishError,
     read_dead_letter,
 )
+from services.chassis.messaging.queues import declare, find
 from services.chassis.metrics import Metrics
 from services.chassis.settings import names_a_server
 from services.chassis.startup import StartupError, wait_for
@@ -55,12 +56,6 @@ CONNECT_SECONDS = 5
 PING_SECONDS = 2
 HEARTBEAT_SECONDS = 10
 GOODBYE_SECONDS = 1  # for each step of a stop that waits for the server: a frozen one must not hold us up
-# A message that kills its consumer each time ends as a dead letter after this many deliveries. Generous, because a
-# crash also counts against the neighbours that the same consumer held.
-DELIVERY_LIMIT = 20
-# Newer servers limit every quorum queue to 20 deliveries and then drop; a dead letter must survive being looked at.
-NEVER = 1_000_000_000
-
 _FAILURES = "x-failures"
 _REASON = "x-reason"
 
@@ -71,13 +66,15 @@ CONNECTION_ERRORS: tuple[type[Exception], ...] = (
     ChannelInvalidStateError,
     NobodyCancelledError,
 )
+# RuntimeError is how the driver says that it has no connection at the moment.
+NO_ANSWER: tuple[type[Exception], ...] = (*CONNECTION_ERRORS, RuntimeError)
 
 
 async def _all_ended(farewells: Iterable[Awaitable[object]]) -> None:
     """Wait for all of them at once, for GOODBYE_SECONDS; a server that is gone or silent is left as it is."""
 
     async def ended(farewell: Awaitable[object]) -> None:
-        with contextlib.suppress(*CONNECTION_ERRORS), cancellation_kept():
+        with contextlib.suppress(*NO_ANSWER), cancellation_kept():
             async with asyncio.timeout(GOODBYE_SECONDS):
                 await farewell
 
@@ -114,7 +111,7 @@ class _Delivery:
     async def _move(self, queue: str, headers: dict[str, int | str]) -> None:
         """Publish to ``queue`` and only then acknowledge: a crash in between doubles the message, never loses it."""
         try:
-            await self.broker.send(queue, self.message.body, self.message.message_id, headers)
+            await self.broker.move(self.subscription, queue, self.message.body, self.message.message_id, headers)
         except PublishError:
             log.warning("cannot move a delivery; giving it back", queue=queue)
             await self.requeue()
@@ -132,15 +129,26 @@ class _Delivery:
 
 
 class RabbitBroker:
-    """A :class:`~services.chassis.messaging.broker.Broker` over RabbitMQ."""
+    """A :class:`~services.chassis.messaging.broker.Broker` over RabbitMQ.
+
+    It declares the queues of ``subscriptions``. A guest (``is_guest``) waits instead until another service has declared
+    them. Its user needs no right to: it may publish its own events, and read and move what is in its own queues.
+    """
 
     def __init__(
-        self, url: str, metrics: Metrics, name: str, subscriptions: Sequence[Subscription] = SUBSCRIPTIONS
+        self,
+        url: str,
+        metrics: Metrics,
+        name: str,
+        subscriptions: Sequence[Subscription] = SUBSCRIPTIONS,
+        *,
+        is_guest: bool = False,
     ) -> None:
         self._url = url
         self._metrics = metrics
         self._name = name
         self._subscriptions = subscriptions
+        self._is_guest = is_guest
         self._publishing: AbstractRobustConnection | None = None
         self._consuming: AbstractRobustConnection | None = None
         self._channel: AbstractRobustChannel | None = None
@@ -183,6 +191,8 @@ class RabbitBroker:
             await self._declare(channel, subscription)
 
     async def _declare_exchange(self, channel: AbstractRobustChannel) -> AbstractExchange:
+        if self._is_guest:  # until it is there, events wait in the outbox
+            return await channel.get_exchange(EXCHANGE, ensure=False)
         return await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
 
     async def _connection(self, purpose: str) -> AbstractRobustConnection:
@@ -201,44 +211,22 @@ class RabbitBroker:
         return connection
 
     async def _declare(self, channel: AbstractRobustChannel, subscription: Subscription) -> AbstractQueue:
-        safe = {"x-queue-type": "quorum", "x-overflow": "reject-publish", "x-dead-letter-strategy": "at-least-once"}
-        to_default = {"x-dead-letter-exchange": ""}
-        await channel.declare_queue(
-            subscription.dead_queue, durable=True, arguments={"x-queue-type": "quorum", "x-delivery-limit": NEVER}
-        )
-        queue = await channel.declare_queue(
-            subscription.queue,
-            durable=True,
-            arguments={
-                **safe,
-                **to_default,
-                "x-dead-letter-routing-key": subscription.dead_queue,
-                "x-delivery-limit": DELIVERY_LIMIT,
-            },
-        )
-        delays = {subscription.retry_queue(n): delay for n, delay in enumerate(subscription.retry_delays, start=1)}
-        for name, seconds in delays.items():  # equal delays share a queue
-            await channel.declare_queue(
-                name,
-                durable=True,
-                arguments={
-                    **safe,
-                    **to_default,
-                    "x-dead-letter-routing-key": subscription.queue,
-                    "x-message-ttl": round(seconds * 1000),
-                },
-            )
-        for event in subscription.events:
-            await queue.bind(EXCHANGE, routing_key=event.TYPE)
-        return queue
+        return await (find if self._is_guest else declare)(channel, subscription)
 
     async def publish(self, envelope: Envelope) -> None:
         """Publish to the exchange; returns when the server has confirmed that every bound queue holds it."""
         await self._publish(self._exchange, envelope.type, envelope.model_dump_json().encode(), envelope.id, {})
 
-    async def send(self, queue: str, body: bytes, message_id: str | None, headers: dict[str, int | str]) -> None:
-        """Publish straight to one queue."""
-        exchange = self._channel.default_exchange if self._channel else None
+    async def move(
+        self,
+        subscription: Subscription,
+        queue: str,
+        body: bytes,
+        message_id: str | None,
+        headers: dict[str, int | str],
+    ) -> None:
+        """Publish straight to ``queue``, one of those of ``subscription``."""
+        exchange = await self._channel.get_exchange(subscription.moves, ensure=False) if self._channel else None
         await self._publish(exchange, queue, body, message_id, headers)
 
     async def _publish(
@@ -322,18 +310,23 @@ class RabbitBroker:
         """How much lies in a queue."""
         if self._consuming is None:
             raise PublishError("not connected")
+        # On the consuming connection, because an alarm of the server stalls the other; on a channel of its own, because
+        # asking for a queue that is not there ends the channel.
+        channel = self._consuming.channel(publisher_confirms=False)
         try:
-            # On the consuming connection, because an alarm of the server stalls the other; on a channel of its own,
-            # because asking for a queue that is not there ends the channel.
             with cancellation_kept():
-                async with asyncio.timeout(PING_SECONDS), self._consuming.channel(publisher_confirms=False) as channel:
+                async with asyncio.timeout(PING_SECONDS):
+                    await channel.initialize()
                     waiting, dead = [
                         (await channel.declare_queue(name, passive=True, robust=False)).declaration_result.message_count
                         or 0
                         for name in (subscription.queue, subscription.dead_queue)
                     ]
-        except CONNECTION_ERRORS as error:
+        except NO_ANSWER as error:
             raise PublishError(f"{type(error).__name__}: {error}") from error
+        finally:
+            # With a time limit of its own: a channel whose goodbye is cut off stays half open.
+            await _all_ended([channel.close()])
         return Depth(waiting, dead)
 
     async def dead_letters(self, subscription: Subscription, limit: int) -> list[DeadLetter]:
@@ -353,7 +346,7 @@ class RabbitBroker:
         moved = 0
         try:
             for message in held:
-                await self.send(subscription.queue, message.body, message.message_id, {})
+                await self.move(subscription, subscription.queue, message.body, message.message_id, {})
                 await message.ack()
                 moved += 1
         finally:

@@ -221,6 +221,49 @@ def test_services_believe_each_other_only_with_their_token(stack: Compose, victi
     assert known == "410"  # let in, and told that the job has ended
 
 
+# What code that runs in a container can do with the broker's user of its service: the first word of each line.
+AT_THE_BROKER = """
+import asyncio, os, aio_pika
+from aiormq.exceptions import ChannelAccessRefused
+from contracts.events import AccountDeleted, AnalysisStarted
+from contracts.topology import EXCHANGE, TASKS_ACCOUNTS, TASKS_RESULTS
+
+async def exchange(channel, name, key):
+    target = await channel.get_exchange(name, ensure=False) if name else channel.default_exchange
+    await target.publish(aio_pika.Message(b"{}"), key, mandatory=False)
+
+async def look(channel, name):
+    await (await channel.get_queue(name, ensure=False)).get(fail=False)
+
+attempts = {
+    "deletion": lambda c: exchange(c, EXCHANGE, AccountDeleted.TYPE),
+    "straight": lambda c: exchange(c, "", TASKS_ACCOUNTS.queue),
+    "accounts": lambda c: look(c, TASKS_ACCOUNTS.queue),
+    "results": lambda c: look(c, TASKS_RESULTS.queue),
+    "queue": lambda c: c.declare_queue("spy", exclusive=True),
+    "own": lambda c: exchange(c, EXCHANGE, AnalysisStarted.TYPE),
+}
+
+async def main():
+    for name, attempt in attempts.items():
+        async with await aio_pika.connect(os.environ["RABBITMQ_URL"]) as connection:
+            try:
+                await attempt(await connection.channel())
+                print(name, "allowed")
+            except ChannelAccessRefused:
+                print(name, "refused")
+
+asyncio.run(main())
+"""
+
+
+def test_analysis_can_neither_send_a_deletion_nor_read_what_is_for_tasks(stack: Compose) -> None:
+    lines = stack.run("exec", "-T", "analysis", "python", "-c", AT_THE_BROKER).stdout.split("\n")
+    told = dict(line.split() for line in lines if line)
+    assert told.pop("own") == "allowed"
+    assert told == dict.fromkeys(("deletion", "straight", "accounts", "results", "queue"), "refused")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_embedded_backend_listens_on_this_machine_alone(backend: Backend, victim: Victim) -> None:
     if not isinstance(backend.inside, Embedded):

@@ -81,6 +81,7 @@ async def opened(*, same_process: bool = False, keys: bool = True, **settings: A
             "auth_url": f"http://127.0.0.1:{auth_port}" if keys else "http://127.0.0.1:9",
             "tasks_url": f"http://127.0.0.1:{tasks_port}",
             "google_client_ids": (CLIENT_ID,),
+            "public_names": ("door.example", "x"),  # what the tests call it
             "google_certs_url": f"http://127.0.0.1:{certificates if keys else 9}/.well-known/jwks.json",
             **settings,
         }

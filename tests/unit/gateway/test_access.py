@@ -276,32 +276,77 @@ async def test_uploads_at_a_time_are_limited_by_person():
 
 
 async def test_uploads_at_a_time_without_a_token_are_limited_by_address():
-    settings = {"uploads_per_person": 1, "people_per_address": 2, "trusted_proxies": "127.0.0.1/32"}
+    settings = {"without_token_per_address": 2, "trusted_proxies": "127.0.0.1/32"}
     async with opened(auth_mode="legacy", same_process=True, **settings) as door:
         here, elsewhere = "X-Forwarded-For: 203.0.113.1", "X-Forwarded-For: 203.0.113.2"
         async with uploading(door, here), uploading(door, here):
             assert await statuses(door, post("/detect_leak", b"x", here)) == [429]
-            assert refused(door, "uploads", "address") == 1
+            assert refused(door, "uploads_without_token", "address") == 1
             assert await statuses(door, post("/detect_leak", b"x", elsewhere)) == [200]
 
 
 async def test_uploads_at_a_time_are_limited_for_everybody_together():
-    settings = {"auth_mode": "legacy", "uploads_at_once": 2, "same_process": True}
-    async with opened(**settings) as door, uploading(door), uploading(door):
-        answer = await ask(door.port, post("/detect_leak", b"x"))
-        assert (answer.status, answer.header("retry-after")) == (503, "5")
-        assert json.loads(answer.body)["detail"].startswith("Very many people are here right now.")
-        assert refused(door, "uploads", "all") == 1
-        assert await statuses(door, get("/detect_leak/1"), login()) == [200, 503]
+    async with opened(uploads_at_once=2, same_process=True) as door:
+        a, b, c = (f"Authorization: Bearer {door.issuer.token(sub=f'{name}@example.com')}" for name in "abc")
+        async with uploading(door, a), uploading(door, b):
+            answer = await ask(door.port, post("/detect_leak", b"x", c))
+            assert (answer.status, answer.header("retry-after")) == (503, "5")
+            assert json.loads(answer.body)["detail"].startswith("Very many people are here right now.")
+            assert refused(door, "uploads", "all") == 1
+            assert await statuses(door, get("/detect_leak/1", c), login()) == [200, 200]
 
 
-async def test_slow_sign_ins_are_limited_like_uploads_and_block_no_poll():
-    settings = {"auth_mode": "legacy", "uploads_per_person": 1, "people_per_address": 1, "same_process": True}
-    async with opened(**settings) as door, connected(door.port) as connection:
-        await connection.send(b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+async def test_uploads_without_a_token_keep_nobody_from_signing_in_or_from_uploading_with_one():
+    async with opened(auth_mode="legacy", without_token_at_once=2, same_process=True) as door:
+        mine = f"Authorization: Bearer {door.issuer.token()}"
+        async with uploading(door), uploading(door):
+            assert await statuses(door, post("/detect_leak", b"x")) == [503]
+            assert refused(door, "uploads_without_token", "all") == 1
+            requests = (login(), get("/detect_leak/1"), post("/detect_leak", b"x", mine))
+            assert await statuses(door, *requests) == [200, 200, 200]
+
+
+@asynccontextmanager
+async def signing_in_slowly(door: Door, address: str) -> AsyncIterator[Connection]:
+    """A sign-in that has passed the door, and of whose body nothing has come."""
+    async with connected(door.port) as connection:
+        await connection.send(
+            b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n"
+            b"X-Forwarded-For: " + address.encode() + b"\r\n\r\n"
+        )
         assert (await connection.head()).status == 100
-        assert await statuses(door, login(), post("/update_profile", b"{}")) == [429, 429]
-        assert await statuses(door, get("/detect_leak/1")) == [200]
+        yield connection
+
+
+async def test_slow_sign_ins_are_limited_by_address():
+    settings = {"without_token_per_address": 1, "trusted_proxies": "127.0.0.1/32"}
+    async with opened(same_process=True, **settings) as door, signing_in_slowly(door, "203.0.113.1"):
+        assert await statuses(door, login("X-Forwarded-For: 203.0.113.1")) == [429]
+        assert refused(door, "sign_ins_without_token", "address") == 1
+        assert await statuses(door, login("X-Forwarded-For: 203.0.113.2")) == [200]
+
+
+@pytest.mark.parametrize("mode", ["required", "legacy"])
+async def test_slow_sign_ins_that_hold_every_place_keep_nobody_from_submitting(mode: str):
+    async with opened(auth_mode=mode, without_token_at_once=1, uploads_at_once=1, same_process=True) as door:
+        mine = f"Authorization: Bearer {door.issuer.token()}"
+        async with signing_in_slowly(door, "203.0.113.1"):
+            assert await statuses(door, login()) == [503]
+            assert await statuses(door, post("/detect_leak", b"x", mine), get("/detect_leak/1", mine)) == [200, 200]
+            if mode == "legacy":
+                assert await statuses(door, post("/detect_leak", b"x"), get("/detect_leak/1")) == [200, 200]
+
+
+@pytest.mark.usefixtures("short_linger")
+async def test_a_sign_in_that_is_not_sent_within_seconds_is_refused_and_gives_its_place_back(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    assert routes.JSON_SECONDS <= 10
+    monkeypatch.setattr(routes, "JSON_SECONDS", 0.1)
+    async with opened(without_token_at_once=1, same_process=True) as door:
+        async with signing_in_slowly(door, "203.0.113.1") as slow:
+            assert (await slow.answer()).status == 408
+        assert await statuses(door, login()) == [200]
 
 
 async def test_answers_that_are_taken_slowly_are_limited_by_client():
@@ -312,7 +357,7 @@ async def test_answers_that_are_taken_slowly_are_limited_by_client():
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    app = Admitted(service, admission(downloads_per_person=1, people_per_address=2), "other", needs_token=False)
+    app = Admitted(service, admission(without_token_per_address=2), "other", needs_token=False)
 
     async def status(address: str) -> int:
         sent: list[Message] = []
@@ -336,7 +381,7 @@ async def test_answers_that_are_taken_slowly_are_limited_by_client():
 
 @pytest.mark.parametrize("same_process", [False, True], ids=["behind sockets", "in the same process"])
 async def test_an_upload_that_is_abandoned_gives_its_place_back(same_process: bool):
-    async with opened(auth_mode="legacy", uploads_at_once=1, same_process=same_process) as door:
+    async with opened(auth_mode="legacy", without_token_at_once=1, same_process=same_process) as door:
         async with uploading(door):
             assert await statuses(door, post("/detect_leak", b"x")) == [503]
         await eventually(door, 200, post("/detect_leak", b"x"))
@@ -355,7 +400,7 @@ async def test_an_upload_that_is_refused_gives_its_place_back(
     begun: bytes, status: int, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(routes, "IDLE_SECONDS", 0.1)
-    async with opened(auth_mode="legacy", uploads_at_once=1, max_upload_bytes=1000) as door:
+    async with opened(auth_mode="legacy", without_token_at_once=1, max_upload_bytes=1000) as door:
         for _ in range(3):
             assert await statuses(door, begun) == [status]
         assert await statuses(door, post("/detect_leak", b"x")) == [200]
@@ -368,7 +413,7 @@ async def test_an_upload_gives_its_place_back_when_the_service_fails_or_the_task
     async def failing(scope: Scope, receive: Receive, send: Send) -> None:
         raise ending
 
-    app = Admitted(failing, admission(uploads_at_once=1), "submit", needs_token=False)
+    app = Admitted(failing, admission(without_token_at_once=1), "submit", needs_token=False)
     for _ in range(3):
         with pytest.raises(ending):
             await app(scope("203.0.113.1", (b"content-length", b"5")), never_called, never_called)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message, Receive, Scope, Send
 
+from gateway import limits
 from gateway.limits import SMALL_REST_BYTES, BodyLimits, Limited, declared_length
 from tests.unit.gateway.wire import ask, chunked_post, connected, get, post, served
 
@@ -166,6 +167,41 @@ def test_a_transfer_encoding_wins_over_a_content_length():
     assert declared_length([(b"transfer-encoding", b"chunked"), (b"content-length", b"5")]) is None
     assert declared_length([(b"content-length", b"5")]) == 5
     assert declared_length([(b"host", b"x")]) == 0
+
+
+async def test_a_body_in_crumbs_reaches_the_service_in_few_pieces(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "GATHER_SECONDS", 0.05)
+    arrived, passed_on, crumbs = bytearray(), 0, 500
+    over = False
+
+    async def client() -> None:
+        nonlocal over
+        for _ in range(crumbs):
+            arrived.append(0)
+            await asyncio.sleep(0.001)
+        over = True
+
+    async def receive() -> Message:
+        while not arrived and not over:
+            await asyncio.sleep(0)
+        body = bytes(arrived)
+        arrived.clear()
+        return {"type": "http.request", "body": body, "more_body": not over}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal passed_on
+        more = True
+        while more:
+            message = await receive()
+            passed_on += 1
+            more = message["more_body"]
+        await answer(send, 200, b"")
+
+    sending = asyncio.create_task(client())
+    sent = await collected(Limited(app, PATIENT), receive, [(b"transfer-encoding", b"chunked")])
+    await sending
+    assert sent[0]["status"] == 200
+    assert passed_on < limits.MOST_SMALL_PIECES + crumbs / 10
 
 
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=8), st.integers(0, 100))

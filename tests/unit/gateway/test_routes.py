@@ -235,3 +235,28 @@ async def test_only_submissions_may_be_large(same_process: bool):
             assert (await ask(door.port, chunked_post(path, large))).status == 413
         assert (await ask(door.port, post("/detect_leak", large + large))).status == 413
         assert (await ask(door.port, chunked_post("/leakage/detect_leak", large, large))).status == 413
+
+
+@pytest.mark.parametrize("mode", ["legacy", "required"])
+async def test_no_answer_about_a_person_is_kept_by_a_browser_or_a_proxy(mode: str):
+    async with opened(same_process=True, auth_mode=mode) as door:
+        bearer = f"Authorization: Bearer {door.issuer.token()}"
+        for route, path in PATHS:
+            for headers in ([], [bearer], ["Authorization: Bearer nonsense"]):
+                sent = request(route, re.sub(r"\{\w+\}", "some-id", path))
+                lines = "".join(f"{line}\r\n" for line in headers).encode()
+                answer = await ask(door.port, sent.replace(b"Host:", lines + b"Host:", 1))
+                expected = "no-store" if route.name != "read_keys" else None
+                assert answer.header("cache-control") == expected, (path, headers)
+
+
+async def test_a_refused_body_is_not_kept_either():
+    async with opened(same_process=True) as door:
+        answer = await ask(door.port, post("/login", b"x" * (65 * 1024)))
+        assert (answer.status, answer.header("cache-control")) == (413, "no-store")
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/healthz", "/", "/docs/assets/swagger-ui.css"])
+async def test_what_is_about_nobody_may_be_kept(path: str):
+    async with opened(same_process=True) as door:
+        assert (await ask(door.port, get(path))).header("cache-control") != "no-store"

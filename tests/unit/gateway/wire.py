@@ -10,18 +10,19 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
-from services.chassis.protocol import BoundedProtocol
+from services.chassis.connections import OpenConnections
+from services.chassis.protocol import bounded_protocol
 from services.chassis.serving import KEEP_ALIVE_SECONDS, bind
 
 PATIENCE = 10.0  # a test that waits longer has failed
 
 
 @asynccontextmanager
-async def served(app: ASGIApp) -> AsyncIterator[int]:
+async def served(app: ASGIApp, public: OpenConnections | None = None) -> AsyncIterator[int]:
     """The port at which ``app`` is served by the services' server, but for its unhurried stop."""
     config = uvicorn.Config(
         app,
-        http=BoundedProtocol,
+        http=bounded_protocol(public or OpenConnections(), is_paced=public is not None),
         lifespan="off",
         log_config=None,
         access_log=False,

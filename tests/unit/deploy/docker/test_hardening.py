@@ -1,5 +1,6 @@
 """What the images and the compose file promise: little inside, few rights, nothing published but the gateway."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from contracts.events import EVENTS
+from contracts.topology import ANALYSIS_SUBMISSIONS, EXCHANGE, SUBSCRIPTIONS
 from gateway.settings import GatewaySettings
 from services.analysis.settings import AnalysisSettings
 from services.auth.settings import AuthSettings
@@ -81,6 +84,45 @@ def test_no_secret_has_a_value_in_the_compose_file() -> None:
                 r"//[^/]*:[^/]*@|PASS|TOKEN|KEYS", f"{name}={value}"
             ):
                 assert re.search(r"\$\{[A-Z_]+:\?", value), f"{name} does not come from the environment"
+
+
+def test_the_gateway_is_published_on_this_machine_only_unless_somebody_says_so() -> None:
+    assert COMPOSE["services"]["gateway"]["ports"] == ["${PUBLISH_ADDRESS:-127.0.0.1}:${PORT:-8000}:8000"]
+
+
+DEFINITIONS: dict[str, Any] = json.loads(COMPOSE["configs"]["rabbitmq-users"]["content"].replace("$$", "$"))
+
+
+def test_each_service_has_a_user_of_its_own_at_the_broker_and_none_is_an_administrator() -> None:
+    users = {user["name"]: user for user in DEFINITIONS["users"]}
+    assert set(users) == {"${RABBITMQ_USER:-audit}", "auth", "analysis"}
+    assert all(user["tags"] == [] for user in users.values())
+    passwords = {user["password"].partition(":?")[0] for user in users.values()}
+    assert passwords == {"${RABBITMQ_PASSWORD", "${RABBITMQ_AUTH_PASSWORD", "${RABBITMQ_ANALYSIS_PASSWORD"}
+    for service in ("auth", "analysis"):
+        url = COMPOSE["services"][service]["environment"]["RABBITMQ_URL"]
+        assert f"amqp://{service}:${{RABBITMQ_{service.upper()}_PASSWORD:?" in url
+
+
+@pytest.mark.parametrize("service", ["auth", "analysis"])
+def test_a_service_may_publish_its_own_events_and_no_other(service: str) -> None:
+    (topics,) = [each for each in DEFINITIONS["topic_permissions"] if each["user"] == service]
+    assert topics["exchange"] == EXCHANGE
+    allowed = {event for event in EVENTS if re.search(topics["write"], event.TYPE)}
+    assert allowed == {event for event in EVENTS if f"/services/{service}" == event.SOURCE}
+
+
+def test_analysis_may_read_and_move_what_is_in_its_own_queues_and_no_other() -> None:
+    (rights,) = [each for each in DEFINITIONS["permissions"] if each["user"] == "analysis"]
+    queues = {queue for subscription in SUBSCRIPTIONS for queue in subscription.queues}
+    exchanges = {EXCHANGE, "amq.default", "", *(subscription.moves for subscription in SUBSCRIPTIONS)}
+    mine = {ANALYSIS_SUBMISSIONS.queue, ANALYSIS_SUBMISSIONS.dead_queue}
+    assert {name for name in queues | exchanges if re.search(rights["read"], name)} - {""} == mine
+    assert {name for name in queues | exchanges if re.search(rights["write"], name)} == {
+        EXCHANGE,
+        ANALYSIS_SUBMISSIONS.moves,
+    }
+    assert not [name for name in queues | exchanges if re.search(rights["configure"], name) and name]
 
 
 @pytest.mark.parametrize("name", OURS)

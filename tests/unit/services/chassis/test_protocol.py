@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
 from services.chassis import protocol
+from services.chassis.connections import OpenConnections
 from tests.unit.gateway.wire import served
 
 PATIENCE = 10.0
@@ -94,30 +95,64 @@ async def test_what_is_no_body_does_not_go_on_for_ever(begin: bytes, piece: byte
         assert await sent_until_closed(reader, writer, piece) < 10_000_000  # the kernel's buffers take some
 
 
-async def test_connections_beyond_the_bound_are_closed_until_others_end(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(protocol, "MOST_CONNECTIONS", 2)
-    async with served(App()) as port:
-
-        async def answer() -> bytes:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def answered(port: int) -> bytes:
+    """The beginning of the answer to a request on a new connection; nothing when that is closed instead."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with asyncio.timeout(PATIENCE):
+        try:
             writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            async with asyncio.timeout(PATIENCE):
-                try:
-                    return (await reader.read())[:12]
-                except ConnectionError:
-                    return b""
-                finally:
-                    writer.close()
+            return (await reader.read())[:12]
+        except ConnectionError:
+            return b""
+        finally:
+            writer.close()
 
+
+async def test_a_connection_beyond_the_bound_is_closed_while_all_others_are_busy():
+    app = App()
+    app.answer.clear()
+    async with served(app, OpenConnections(most=2)) as port:
         held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        for _, writer in held:
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         async with asyncio.timeout(PATIENCE):
-            while await answer() != b"":  # until the server knows of both
+            while len(app.scopes) < 2:
                 await asyncio.sleep(0.01)
+        assert await answered(port) == b""
+        app.answer.set()
+        for reader, _ in held:
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        assert await answered(port) == b"HTTP/1.1 200"
         for _, writer in held:
             writer.close()
+
+
+async def test_the_longest_idle_connection_is_closed_for_a_newcomer():
+    async with served(App(), OpenConnections(most=2)) as port:
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        for reader, writer in held:
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n0")
+        assert await answered(port) == b"HTTP/1.1 200"
+        (longest, _), (later_reader, later) = held
         async with asyncio.timeout(PATIENCE):
-            while await answer() != b"HTTP/1.1 200":
-                await asyncio.sleep(0.01)
+            assert await longest.read() == b""
+        later.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await later_reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+
+
+async def test_an_address_at_its_bound_makes_room_among_its_own_connections():
+    async with served(App(), OpenConnections(most_of_client=1)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        other_reader, other = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+        other.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await other_reader.readuntil(b"\r\n\r\n0")
+        assert await answered(port) == b"HTTP/1.1 200"
+        async with asyncio.timeout(PATIENCE):
+            assert await reader.read() == b""
+        other.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await other_reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        writer.close()
 
 
 async def test_a_long_body_is_the_apps_business():
@@ -127,6 +162,50 @@ async def test_a_long_body_is_the_apps_business():
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
     assert app.received == size
+
+
+def in_pieces(size: int, pieces: int) -> bytes:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + (b"%x\r\n" % size + bytes(size) + b"\r\n") * pieces + b"0\r\n\r\n"
+
+
+async def test_a_body_in_crumbs_is_refused_after_some_of_them():
+    app = App()
+    async with connected(app) as (reader, writer):
+        writer.write(in_pieces(1, 2 * protocol.MOST_SMALL_PIECES))
+        async with asyncio.timeout(PATIENCE):
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400")
+    assert json.loads(body)["detail"].startswith("The body came in too many small pieces.")
+    assert app.received <= protocol.MOST_SMALL_PIECES * 1.1
+
+
+async def test_a_body_in_crumbs_does_not_go_on_for_ever():
+    async with connected(App()) as (reader, writer):
+        writer.write(in_pieces(1, 1))
+        await reader.readuntil(b"\r\n\r\n1")
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert await sent_until_closed(reader, writer, b"1\r\nx\r\n" * 1000) < 10_000_000
+
+
+@pytest.mark.parametrize(
+    ("size", "pieces"), [(1, protocol.MOST_SMALL_PIECES), (protocol.LEAST_PIECE_BYTES, 20_000), (4096, 5000)]
+)
+async def test_a_body_in_some_small_pieces_or_in_many_usual_ones_is_taken(size: int, pieces: int):
+    app = App()
+    async with connected(app) as (reader, writer):
+        writer.write(in_pieces(size, pieces))
+        async with asyncio.timeout(PATIENCE):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+    assert app.received == size * pieces
+
+
+async def test_pieces_are_counted_for_each_body_anew():
+    async with connected(App()) as (reader, writer):
+        for _ in range(3):
+            writer.write(in_pieces(1, protocol.MOST_SMALL_PIECES))
+            async with asyncio.timeout(PATIENCE):
+                assert (await reader.readuntil(b"\r\n\r\n%d" % protocol.MOST_SMALL_PIECES)).startswith(b"HTTP/1.1 200")
 
 
 async def test_a_head_that_does_not_end_is_refused_in_time(monkeypatch: pytest.MonkeyPatch):
@@ -233,6 +312,34 @@ async def test_what_is_no_request_is_answered_with_a_problem_like_any_other(
     assert (headers["content-type"], headers["connection"]) == ("application/problem+json", "close")
     assert headers["content-length"] == str(len(body))
     assert (problem["status"], problem["correlationId"]) == (status, headers["x-correlation-id"])
+
+
+async def test_a_request_hears_that_its_client_left_while_others_wait_behind_it():
+    left = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": []}
+        )  # it takes nothing, and raises nothing
+        await send({"type": "http.response.body", "body": bytes(100_000)})
+        left.set()
+
+    async with served(app) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
+        await asyncio.sleep(0.1)
+        writer.transport.abort()
+        async with asyncio.timeout(PATIENCE):
+            await left.wait()
+
+
+async def test_nothing_is_written_to_a_connection_that_broke_off():
+    wire, connection = held_together()
+    wire.closed = True
+    connection.write(b"x" * 100_000)  # where uvloop would raise
+    assert wire.calls == []
 
 
 async def test_nonsense_after_a_request_is_not_taken_for_the_answer_to_it():

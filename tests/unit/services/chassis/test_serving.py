@@ -3,6 +3,7 @@
 import asyncio
 import os
 import platform
+import resource
 import signal
 import socket
 import subprocess
@@ -182,3 +183,27 @@ def test_the_buffers_of_one_body_serve_the_next_one_too() -> None:
     process = subprocess.run(program, capture_output=True, check=True, text=True)  # noqa: S603 - our own program
     pages = 50 * 8 * 256_000 // os.sysconf("SC_PAGE_SIZE")
     assert int(process.stdout) < pages / 10
+
+
+FILES = """
+import resource
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, min(hard, 9000)))
+from services.chassis.connections import affordable_connections
+from services.chassis.serving import run
+
+async def main(stop):
+    print(resource.getrlimit(resource.RLIMIT_NOFILE)[0], affordable_connections())
+
+print(affordable_connections())
+run(main)
+"""
+
+
+def test_a_process_takes_as_many_connections_as_the_system_lets_it_have_files_for() -> None:
+    program = [sys.executable, "-c", FILES]
+    process = subprocess.run(program, capture_output=True, check=True, text=True)  # noqa: S603 - our own program
+    before, files, connections = map(int, process.stdout.split())
+    assert before == 128
+    assert files == min(9000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    assert connections == min(4096, files // 2)

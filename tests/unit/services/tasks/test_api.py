@@ -361,7 +361,7 @@ async def test_a_photo_is_shown_as_what_it_is_without_where_it_was_taken(
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Content-Disposition"] == "attachment"
     assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
-    assert "private" in answer.headers["Cache-Control"]
+    assert answer.headers["Cache-Control"] == "no-store"
     assert TELLING not in answer.body
     assert np.array_equal(pixels(answer.body), pixels(data))
 

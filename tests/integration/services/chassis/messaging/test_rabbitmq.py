@@ -11,6 +11,7 @@ import pytest
 
 from contracts.events import AnalysisStarted, Envelope, EventData
 from contracts.topology import EXCHANGE, SUBSCRIPTIONS, Subscription
+from services.chassis.messaging import queues as queues_module
 from services.chassis.messaging import rabbitmq
 from services.chassis.messaging.broker import PublishError
 from services.chassis.messaging.rabbitmq import RabbitBroker
@@ -274,7 +275,7 @@ async def test_a_channel_that_the_server_closes_is_opened_again(rabbitmq_url: st
 async def test_a_message_that_kills_its_consumer_each_time_ends_as_a_dead_letter(
     rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rabbitmq, "DELIVERY_LIMIT", 3)
+    monkeypatch.setattr(queues_module, "DELIVERY_LIMIT", 3)
     deaths = 0
     async with started(rabbitmq_url) as broker:
         await broker.publish(event("poison"))
@@ -300,7 +301,7 @@ async def test_a_message_that_is_no_event_is_buried_at_once(rabbitmq_url: str) -
     async with started(rabbitmq_url) as broker:
         await broker.subscribe(WORK, {AnalysisStarted: handle}, concurrency=1)
         for body in (b"", b"\xff\x00", b"[]", b'{"specversion": "2.0"}'):
-            await broker.send(WORK.queue, body, None, {})
+            await broker.move(WORK, WORK.queue, body, None, {})
         async with asyncio.timeout(20):
             while len(letters := await broker.dead_letters(WORK, 10)) < 4:
                 await asyncio.sleep(0.05)
@@ -332,8 +333,8 @@ async def test_the_queues_are_as_promised(own_server: RabbitMqServer, rabbitmq_u
         assert arguments["x-overflow"] == "reject-publish"
         assert arguments["x-dead-letter-strategy"] == "at-least-once"
         assert arguments["x-dead-letter-routing-key"] == subscription.dead_queue
-        assert arguments["x-delivery-limit"] == rabbitmq.DELIVERY_LIMIT
-        assert queues.pop(subscription.dead_queue)["arguments"]["x-delivery-limit"] == rabbitmq.NEVER
+        assert arguments["x-delivery-limit"] == queues_module.DELIVERY_LIMIT
+        assert queues.pop(subscription.dead_queue)["arguments"]["x-delivery-limit"] == queues_module.NEVER
         delays = {subscription.retry_queue(n): delay for n, delay in enumerate(subscription.retry_delays, start=1)}
         for name, seconds in delays.items():
             arguments = queues.pop(name)["arguments"]
