@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 settings=${1:-.env}
 [ -f "$settings" ] || { echo "There is no $settings. \`make up\` makes it." >&2; exit 1; }
 
-lines=()
+lines=
 # The image that each setting names: what the settings file says, or else the default in docker-compose.yml.
 while read -r name default; do
   image=$(sed -n "s/^$name=//p" "$settings" | tail -n 1)
@@ -17,15 +17,16 @@ while read -r name default; do
     { echo "Cannot look up $tagged; nothing was changed." >&2; exit 1; }
   [[ $digest =~ ^sha256:[0-9a-f]{64}$ ]] ||
     { echo "The registry names no digest of $tagged; nothing was changed." >&2; exit 1; }
-  lines+=("$name=$tagged@$digest")
+  lines="$lines$name=$tagged@$digest
+"
 done < <(grep -oE '\$\{[A-Z]+_IMAGE:-[^}]+\}' docker-compose.yml | sed -E 's/^\$\{([A-Z_]+):-(.*)\}$/\1 \2/' | sort -u)
-[ ${#lines[@]} -gt 0 ] || { echo "docker-compose.yml names no image." >&2; exit 1; }
+[ -n "$lines" ] || { echo "docker-compose.yml names no image." >&2; exit 1; }
 
 umask 077
 new=$settings.new
 {
   grep -vE '^(PYTHON|MYSQL|MONGO|RABBITMQ)_IMAGE=' "$settings" || true
-  printf '%s\n' "${lines[@]}"
+  printf '%s' "$lines"
 } > "$new"
 mv "$new" "$settings"
-printf 'Pinned %s\n' "${lines[@]}"
+printf '%s' "$lines" | sed 's/^/Pinned /'
