@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import typer
 
+from contracts.user_ids import normalised
 from services.auth.app import MIGRATIONS, SERVICE, create_app
 from services.auth.models import outbox, sign_outs
 from services.auth.settings import AuthSettings
@@ -16,7 +17,7 @@ from services.auth.store import UserStore, announce_profiles, deleted_before
 from services.chassis.access import warn_of_legacy
 from services.chassis.command_line import Commands, command_line
 from services.chassis.database import Database
-from services.chassis.identity import Identity, normalised
+from services.chassis.identity import Identity
 from services.chassis.logs import configure_logs
 from services.chassis.messaging.rabbitmq import RabbitBroker
 from services.chassis.metrics import Metrics, served

@@ -20,8 +20,9 @@ from contracts.public import (
 from contracts.public import (
     Problem as ProblemDocument,
 )
+from contracts.user_ids import normalised
 from services.auth.profiles import changes, profile
-from services.chassis.identity import InvalidTokenError, KeysUnavailableError, normalised
+from services.chassis.identity import InvalidTokenError, KeysUnavailableError
 from services.chassis.problems import Problem, unavailable
 
 router = APIRouter()

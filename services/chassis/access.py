@@ -11,12 +11,14 @@ from dataclasses import dataclass
 import structlog
 from starlette.requests import Request
 
+from contracts.user_ids import is_lookalike
 from services.chassis.identity import SIGNED_OUT, Bearers, Identity, InvalidTokenError, KeysUnavailableError
 from services.chassis.problems import Problem, unavailable
 from services.chassis.settings import AuthMode
 
 log = structlog.get_logger(__name__)
 
+LOOKALIKE = "This e-mail address is written in characters that stand for others. Please type it in plain letters."
 PLEASE_SIGN_IN = "Please sign in: this needs an Authorization header with a Bearer token."
 BEARER = {"WWW-Authenticate": "Bearer"}
 
@@ -34,8 +36,15 @@ class Caller:
     identity: Identity | None
 
     def may_use(self, user_id: str) -> bool:
-        """Whether the caller may act as ``user_id``."""
-        return self.identity is None or self.identity.may_use(user_id)
+        """Return whether the caller may act as ``user_id``. Raise :class:`Problem` 422 when that may mean two people.
+
+        Without a token only the name tells one person from another.
+        """
+        if self.identity is not None:
+            return self.identity.may_use(user_id)
+        if is_lookalike(user_id.strip()):
+            raise Problem(422, LOOKALIKE)
+        return True
 
     def refuse_signed_out(self, until: int | None) -> None:
         """Raise :class:`Problem` 401 when the caller was signed out for tokens that were issued ``until`` then."""

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.auth.exceptions import GoogleAuthError
 
+from contracts.user_ids import is_lookalike, normalised
 from services.chassis.documents import DocumentUnavailableError
 
 ACCESS_ISSUER = "home-energy-audit"
@@ -49,6 +50,7 @@ WRONG_SIGNATURE = "its signature is wrong"
 UNKNOWN_KEY = "it is signed with an unknown key"
 TOO_LONG_LIVED = "it is good for longer than a token may be"
 SIGNED_OUT = "you have signed out since then; please sign in again"
+LOOKALIKE = "its e-mail address is written in characters that stand for others"
 UNREADABLE = "it is no token of ours or of Google's"
 _GOOGLE_REASONS = (
     ("Token expired", EXPIRED),
@@ -71,12 +73,6 @@ class InvalidTokenError(Exception):
 
 class KeysUnavailableError(Exception):
     """Nobody can tell now whether the token is good: the issuer's keys cannot be fetched."""
-
-
-def normalised(user_id: str) -> str:
-    """How a user id is stored and compared: an e-mail address in lower case, anything else as it is."""
-    user_id = user_id.strip()
-    return user_id.lower() if "@" in user_id else user_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +186,8 @@ class GoogleTokens:
         if isinstance(email, str) and email:
             if claims.get("email_verified") is not True:
                 raise InvalidTokenError("its e-mail address is not verified")
+            if is_lookalike(email.strip()):
+                raise InvalidTokenError(LOOKALIKE)
             names.add(normalised(email))
         names.discard("")
         if not names:

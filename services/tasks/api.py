@@ -23,7 +23,7 @@ from contracts.public import (
 )
 from contracts.public import Problem as ProblemDocument
 from contracts.reports import report_image_name
-from services.chassis.identity import normalised
+from contracts.user_ids import normalised
 from services.chassis.problems import Problem
 from services.tasks.export import ARCHIVE, Export
 from services.tasks.idempotency import read_key

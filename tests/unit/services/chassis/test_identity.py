@@ -22,6 +22,7 @@ from services.chassis.identity import (
     ACCESS_ISSUER,
     CLOCK_SKEW_SECONDS,
     EXPIRED,
+    LOOKALIKE,
     TOO_EARLY,
     UNKNOWN_KEY,
     UNREADABLE,
@@ -34,7 +35,6 @@ from services.chassis.identity import (
     InvalidTokenError,
     KeysUnavailableError,
     Proof,
-    normalised,
 )
 from tests.tokens import CLIENT_ID, EMAIL, SUBJECT, AccessIssuer, GoogleIssuer, Published, proved, segment
 
@@ -731,19 +731,12 @@ async def test_whoever_remembers_says_what_a_new_check_says_whatever_time_and_ke
                 assert await verdict(bearers, token) == await verdict(new, token)
 
 
-# ── user ids ─────────────────────────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize("email", ["\u212aevin@example.com", "ｋevin@example.com", "kevin＠example.com"])
+async def test_an_address_in_characters_that_stand_for_others_proves_nobody(google: GoogleTokens, email: str) -> None:
+    assert await refusal(google, GOOGLE.token(email=email)) == LOOKALIKE
 
 
-@given(st.text())
-def test_normalising_twice_is_normalising_once(text: str) -> None:
-    assert normalised(normalised(text)) == normalised(text)
-
-
-@given(st.from_regex(r"\A[A-Za-z0-9.+_-]{1,20}@[A-Za-z0-9.-]{1,20}\Z"), st.sampled_from(["", " ", "\t", "\n"]))
-def test_an_email_address_is_the_same_in_any_case_and_with_blanks_around_it(address: str, blank: str) -> None:
-    assert normalised(blank + address.upper() + blank) == normalised(address.lower())
-
-
-@given(st.text().filter(lambda text: "@" not in text))
-def test_an_id_that_is_no_address_keeps_its_case(text: str) -> None:
-    assert normalised(text) == text.strip()
+async def test_an_address_of_other_letters_is_no_other_persons(google: GoogleTokens) -> None:
+    person = (await google.prove(GOOGLE.token(email="JOSÉ@Example.com"))).identity
+    assert person.may_use("josÉ@example.com")
+    assert not person.may_use("josé@example.com")
