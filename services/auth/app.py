@@ -9,6 +9,7 @@ from typing import TypedDict
 import aiohttp
 from fastapi import FastAPI
 
+from services.auth.accounts import Accounts
 from services.auth.api import router
 from services.auth.internal_api import router as internal_router
 from services.auth.models import outbox, sign_outs
@@ -38,6 +39,7 @@ class State(TypedDict):
     """What lives as long as the app."""
 
     users: UserStore
+    accounts: Accounts
     signer: Signer
     google: GoogleTokens
     access: Access
@@ -70,11 +72,14 @@ def create_app(settings: AuthSettings, metrics: Metrics, make_broker: Callable[[
             google = GoogleTokens(CachedDocument(settings.google_certs_url, http), settings.google_client_ids)
             service_token = settings.service_token.get_secret_value()
             signed_out = SignOuts(database, sign_outs, service_token)
+            accounts = Accounts(database, waiting, signed_out)
+            bearers = Bearers(AccessTokens(signer), google)
             yield State(
                 users=UserStore(database, waiting, signed_out),
+                accounts=accounts,
                 signer=signer,
                 google=google,
-                access=Access(Bearers(AccessTokens(signer), google), settings.auth_mode, signed_out.refuse),
+                access=Access(bearers, settings.auth_mode, accounts.find, signed_out.refuse),
                 service_token=service_token,
                 checks={"sql": database.ping, "broker": broker.ping},
             )

@@ -29,12 +29,13 @@ from google.auth.exceptions import GoogleAuthError
 
 from contracts.user_ids import is_lookalike, normalised
 from services.chassis.documents import DocumentUnavailableError
+from services.chassis.people import GOOGLE_ISSUER, LONGEST_ID, Identity, person_id
 
 ACCESS_ISSUER = "home-energy-audit"
 ACCESS_AUDIENCE = "home-energy-audit"
 ACCESS_ALGORITHM = "EdDSA"
 GOOGLE_ALGORITHM = "RS256"
-GOOGLE_ISSUERS = frozenset({"https://accounts.google.com", "accounts.google.com"})
+GOOGLE_ISSUERS = frozenset({GOOGLE_ISSUER, "accounts.google.com"})
 CLOCK_SKEW_SECONDS = 90  # a clock that jumps by a minute must sign nobody out
 LONGEST_TOKEN = 8192  # characters; Google's have about 1,200
 LONGEST_LIFE_SECONDS = 86_400  # from a token's issue to its end; Google's live an hour, ours as AuthSettings say
@@ -51,6 +52,8 @@ UNKNOWN_KEY = "it is signed with an unknown key"
 TOO_LONG_LIVED = "it is good for longer than a token may be"
 SIGNED_OUT = "you have signed out since then; please sign in again"
 LOOKALIKE = "its e-mail address is written in characters that stand for others"
+NO_ADDRESS = "its e-mail address is none"
+NOBODY = "it names nobody"
 UNREADABLE = "it is no token of ours or of Google's"
 _GOOGLE_REASONS = (
     ("Token expired", EXPIRED),
@@ -73,22 +76,6 @@ class InvalidTokenError(Exception):
 
 class KeysUnavailableError(Exception):
     """Nobody can tell now whether the token is good: the issuer's keys cannot be fetched."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """A person whose token was good, and the user ids that this person may use.
-
-    ``proved_at`` (Unix time in seconds) is when Google said so: when the token was issued, and of an access token,
-    when the Google token was issued that it was given for. What a sign-out refuses is decided by it.
-    """
-
-    user_ids: frozenset[str]
-    proved_at: int
-
-    def may_use(self, user_id: str) -> bool:
-        """Whether ``user_id`` is this person."""
-        return normalised(user_id) in self.user_ids
 
 
 class Keys(Protocol):
@@ -181,20 +168,15 @@ class GoogleTokens:
         claims = await asyncio.to_thread(self._verify, token, {key_id: key})
         if claims.get("iss") not in GOOGLE_ISSUERS:
             raise InvalidTokenError(WRONG_ISSUER)
-        email, subject = claims.get("email"), claims.get("sub")
-        names = {normalised(subject)} if isinstance(subject, str) else set()
+        subject, address = subject_of(claims), None
+        email = claims.get("email")
         if isinstance(email, str) and email:
             if claims.get("email_verified") is not True:
                 raise InvalidTokenError("its e-mail address is not verified")
-            if is_lookalike(email.strip()):
-                raise InvalidTokenError(LOOKALIKE)
-            names.add(normalised(email))
-        names.discard("")
-        if not names:
-            raise InvalidTokenError("it names nobody")
+            address = address_of(email)
+        identity = proved_identity(GOOGLE_ISSUER, subject, address, int(claims["iat"]))
         # google-auth counts whole seconds: rounded inwards, what is remembered is never good when the check says no.
         begins, ends = math.ceil(max(claims["iat"], claims.get("nbf", 0))), math.floor(claims["exp"])
-        identity = Identity(frozenset(names), int(claims["iat"]))
         return Proof(identity, self._certificates, key_id, key, begins, ends)
 
     def _verify(self, token: str, keys: Mapping[str, str]) -> Mapping[str, Any]:
@@ -242,12 +224,47 @@ class AccessTokens:
             reason = next((reason for kind, reason in _ACCESS_REASONS if isinstance(error, kind)), UNREADABLE)
             raise InvalidTokenError(reason) from None
         _refuse_long_lived(claims)
-        name = normalised(claims["sub"])
-        if not name:
-            raise InvalidTokenError("it names nobody")
-        identity = Identity(frozenset({name}), int(claims.get("auth_time", claims["iat"])))
+        identity = _identity(claims)
         begins = max(int(claims["iat"]), int(claims.get("nbf", 0)))
         return Proof(identity, self._jwks, key_id, key, begins, int(claims["exp"]))
+
+
+def subject_of(claims: Mapping[str, Any]) -> str:
+    """Return whom an ID token is about. Raise :class:`InvalidTokenError` when it names nobody."""
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or not subject.strip() or len(subject) > LONGEST_ID:
+        raise InvalidTokenError(NOBODY)
+    return subject
+
+
+def proved_identity(issuer: str, subject: str, address: str | None, proved_at: int) -> Identity:
+    """Return the person of an ID token, who is called by the address and, unless it looks like one, the subject."""
+    names = ({subject.strip()} if "@" not in subject else set()) | ({address} if address is not None else set())
+    if not names:
+        raise InvalidTokenError(NOBODY)
+    return Identity(person_id(issuer, subject), frozenset(names), proved_at, address)
+
+
+def address_of(email: str) -> str:
+    """Return a verified address as a name of the person. Raise :class:`InvalidTokenError` for what can be none."""
+    if is_lookalike(email.strip()):
+        raise InvalidTokenError(LOOKALIKE)
+    address = normalised(email)
+    if "@" not in address or len(address) > LONGEST_ID:
+        raise InvalidTokenError(NO_ADDRESS)
+    return address
+
+
+def _identity(claims: Mapping[str, Any]) -> Identity:
+    """The person of an access token. The release before gave tokens that say no more than one name."""
+    account = normalised(claims["sub"])
+    if not account:
+        raise InvalidTokenError(NOBODY)
+    names, person = claims.get("names", [account]), claims.get("person", account)
+    if not isinstance(person, str) or not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+        raise InvalidTokenError(UNREADABLE)
+    proved_at = int(claims.get("auth_time", claims["iat"]))
+    return Identity(person, frozenset(map(normalised, names)), proved_at, account=account)
 
 
 class Bearers:

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.database import Database, key_string
-from services.chassis.identity import LONGEST_LIFE_SECONDS, Identity
+from services.chassis.identity import LONGEST_LIFE_SECONDS
+from services.chassis.people import Identity
 from services.chassis.pseudonyms import PSEUDONYM_LENGTH, pseudonym
 
 # Nobody can trade a refused token for a new one, so whatever counts against a sign-out was issued before it.
@@ -71,6 +72,11 @@ class SignOuts:
         """The same, as the caller's transaction sees it."""
         last = await connection.scalar(self._last, self.of(identity))
         return last is not None and identity.proved_at <= last
+
+    async def last_of(self, connection: AsyncConnection, user_id: str) -> int | None:
+        """Return until when tokens of one user id are refused (Unix time); None when it has not been signed out."""
+        last: int | None = await connection.scalar(self._last, {_PEOPLE: [pseudonym(self._secret, user_id)]})
+        return last
 
     def of(self, identity: Identity | None) -> dict[str, list[str]]:
         """The parameters of a query that holds the column :func:`last_sign_out`."""

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from contracts.topology import TASKS_ACCOUNTS, TASKS_PROFILES, TASKS_RESULTS
+from contracts.topology import TASKS_ACCOUNTS, TASKS_NAMES, TASKS_PROFILES, TASKS_RESULTS
 from services.chassis.access import warn_of_legacy
 from services.chassis.command_line import Commands, command_line
 from services.chassis.database import Database
@@ -163,7 +163,9 @@ def _fail(reason: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    app = command_line(Commands(SERVICE, _serve, _migrate, _broker, (TASKS_RESULTS, TASKS_PROFILES, TASKS_ACCOUNTS)))
+    app = command_line(
+        Commands(SERVICE, _serve, _migrate, _broker, (TASKS_RESULTS, TASKS_PROFILES, TASKS_ACCOUNTS, TASKS_NAMES))
+    )
     app.command("deletions")(_deletions)
     app.add_typer(_photos(), name="photos")
     app()

@@ -10,7 +10,7 @@ from typing import TypedDict
 import aiohttp
 from fastapi import FastAPI
 
-from contracts.topology import TASKS_ACCOUNTS, TASKS_PROFILES, TASKS_RESULTS
+from contracts.topology import TASKS_ACCOUNTS, TASKS_NAMES, TASKS_PROFILES, TASKS_RESULTS
 from services.chassis.access import Access
 from services.chassis.background import background
 from services.chassis.database import TRANSIENT, Database
@@ -25,9 +25,10 @@ from services.chassis.outbox import Outbox, Relay
 from services.chassis.problems import install_problems
 from services.chassis.requests import NO_TELEMETRY, RequestScope
 from services.chassis.signouts import SignOuts
+from services.tasks.accounts import Accounts
 from services.tasks.api import router
 from services.tasks.erasure import Erasures
-from services.tasks.events import account_handlers, profile_handlers, result_handlers
+from services.tasks.events import account_handlers, name_handlers, profile_handlers, result_handlers
 from services.tasks.export import Export
 from services.tasks.internal_api import router as internal_router
 from services.tasks.models import outbox, sign_outs
@@ -51,6 +52,7 @@ class State(TypedDict):
     photos: PhotoStore
     shown_photos: ShownPhotos
     access: Access
+    accounts: Accounts
     sign_outs: SignOuts
     export: Export
     limits: Limits
@@ -83,9 +85,10 @@ def create_app(
             erasures = Erasures(database, waiting, service_token)
             bounds = Bounds(settings.max_unfinished_jobs, settings.max_outbox_rows)
             store = TaskStore(database, waiting, erasures, bounds)
+            accounts = Accounts(database, erasures, http, settings.auth_url, service_token)
             relay = Relay(database, waiting, broker, metrics, SERVICE)
             sweeper = Sweeper(store, erasures, waiting, photos, broker, settings, metrics)
-            queues = (TASKS_RESULTS, TASKS_PROFILES, TASKS_ACCOUNTS)
+            queues = (TASKS_RESULTS, TASKS_PROFILES, TASKS_ACCOUNTS, TASKS_NAMES)
             measure = partial(measure_dead_letters, broker, queues, metrics)
             await stack.enter_async_context(background(relay.run, relay.measure_forever, sweeper.run, measure))
 
@@ -93,17 +96,20 @@ def create_app(
                 await broker.subscribe(TASKS_RESULTS, result_handlers(store, metrics), concurrency=CONCURRENCY)
                 await broker.subscribe(TASKS_PROFILES, profile_handlers(store), concurrency=CONCURRENCY)
                 await broker.subscribe(TASKS_ACCOUNTS, account_handlers(erasures, signed_out), concurrency=CONCURRENCY)
+                await broker.subscribe(TASKS_NAMES, name_handlers(accounts), concurrency=CONCURRENCY)
 
             stack.push_async_callback(broker.drain, DRAIN_SECONDS)
             await stack.enter_async_context(connected(broker, subscribe))
             jwks = CachedDocument(f"{settings.auth_url}/.well-known/jwks.json", http)
             google = GoogleTokens(CachedDocument(settings.google_certs_url, http), settings.google_client_ids)
+            bearers = Bearers(AccessTokens(jwks), google)
             shown = ShownPhotos(photos, settings.max_photo_bytes)
             yield State(
                 store=store,
                 photos=photos,
                 shown_photos=shown,
-                access=Access(Bearers(AccessTokens(jwks), google), settings.auth_mode, signed_out.refuse),
+                access=Access(bearers, settings.auth_mode, accounts.find, signed_out.refuse),
+                accounts=accounts,
                 sign_outs=signed_out,
                 export=Export(store, shown, http, settings.auth_url, service_token),
                 limits=Limits(settings.max_photo_bytes, settings.max_photos),

@@ -5,15 +5,13 @@ still choose a victim (gap locks of two first submissions), and a victim is trie
 """
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.events import (
@@ -33,6 +31,7 @@ from services.tasks.erasure import DELETED, Erasures
 from services.tasks.idempotency import KEY_SECONDS, OTHER_BODY, REPEAT_SECONDS, fingerprint, of_analysis
 from services.tasks.jobs import OVERDUE, REPLACED, UNFINISHED, JobState
 from services.tasks.models import households, idempotency_keys, jobs, leakage_tasks, photos, suggestions
+from services.tasks.races import again_when_lost
 from services.tasks.statements import (
     COMPLETE,
     FAIL,
@@ -54,7 +53,6 @@ from services.tasks.uploads import UploadedPhoto
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
 Row = Mapping[str, Any]
 
 FOREIGN = "This task belongs to another account. Please sign in with the account that made it."
@@ -62,9 +60,6 @@ TOO_MANY_JOBS = "{} of your submissions wait for their analysis. Please submit m
 TOO_MANY_WAIT = "Too many submissions wait for their analysis. Please try again in a few seconds."
 
 _INPUT_KINDS = tuple(PhotoKind)
-_LOST_RACE = (1205, 1213)  # MySQL: lock wait timeout, deadlock
-ATTEMPTS = 5
-RACE_SECONDS = 5.0  # after them nobody is kept waiting for another attempt
 TEXT_LENGTH = 255
 EXPORTED_AT_ONCE = 20  # tasks
 _SUGGESTION_TEXTS = ("title", "subtitle", "difficulty", "costRange", "estimatedReduction", "lifetime")
@@ -96,30 +91,8 @@ class StoredPicture:
     name: str
 
 
-def _lost_a_race(error: Exception) -> bool:
-    if isinstance(error, IntegrityError):
-        return True  # two first submissions of one task; the second try finds the first one's row
-    if isinstance(error, OperationalError) and error.orig is not None and error.orig.args:
-        return error.orig.args[0] in _LOST_RACE
-    return False
-
-
-async def _again_when_lost(change: Callable[[], Awaitable[T]]) -> T:
-    clock = asyncio.get_running_loop().time
-    give_up = clock() + RACE_SECONDS
-    for number in range(1, ATTEMPTS):
-        try:
-            return await change()
-        except (IntegrityError, OperationalError) as error:
-            if not _lost_a_race(error) or clock() > give_up:
-                raise
-            log.info("a transaction lost a race; it is tried again", attempt=number, error=type(error).__name__)
-        await asyncio.sleep(random.uniform(0, 0.02 * 2**number))  # noqa: S311 - jitter, not a secret
-    return await change()
-
-
 class TaskStore:
-    """Reads and writes what tasks owns; user ids are given normalised."""
+    """Reads and writes what tasks owns. User ids are ids of accounts; :mod:`services.tasks.accounts` finds them."""
 
     def __init__(self, database: Database, waiting: Outbox, erasures: Erasures, bounds: Bounds | None = None) -> None:
         self._database = database
@@ -161,12 +134,14 @@ class TaskStore:
         key: str | None = None,
         begun: float | None = None,
         proved_at: int | None = None,
+        person: str | None = None,
     ) -> str:
         """Store a submission, in place of an earlier one of the same task, and announce it; the id of its job.
 
         When it repeats an earlier request (see :mod:`.idempotency`), that one's job is answered instead, and nothing
         is stored. ``begun`` is when its upload began, by the clock of the event loop; by default, now. ``proved_at``
         is when the token that it came with was proved (Unix time), as :class:`Identity` has it; None without one.
+        ``person`` is that person's id, under which an earlier release may have stored the task.
         After a :class:`Problem` nothing is stored either: 403 when the task is somebody else's, 409 when ``key`` came
         with another submission, 410 when the account was deleted since either, 429 when too many jobs of this person
         have not ended.
@@ -177,9 +152,9 @@ class TaskStore:
         async def change() -> str | Leased:
             async with self._database.write() as connection:
                 since = clock() - start
-                return await self._submit(connection, job_id, submission, uploaded, key, since, proved_at)
+                return await self._submit(connection, job_id, submission, uploaded, key, since, proved_at, person)
 
-        answered = await _again_when_lost(change)
+        answered = await again_when_lost(change)
         if isinstance(answered, str):
             return answered
         self._outbox.publish(answered)
@@ -194,6 +169,7 @@ class TaskStore:
         key: str | None,
         begun_seconds_ago: float,
         proved_at: int | None,
+        person: str | None,
     ) -> str | Leased:
         """The announcement of the job, or the id of the job that was submitted before instead."""
         task_id = submission.task_id
@@ -235,7 +211,7 @@ class TaskStore:
             self._bound_jobs(unfinished)
             await connection.execute(NEW_TASK, {**values, "taskID": task_id, "userID": submission.user_id})
         else:
-            if known.userID != submission.user_id:
+            if known.userID != submission.user_id and (person is None or known.userID != person):
                 raise Problem(403, FOREIGN)
             if key is None and await self._is_repeated(connection, known.jobID, given):
                 return await self._repeated(connection, str(known.jobID), proved_at)
@@ -383,7 +359,7 @@ class TaskStore:
             async with self._database.write() as connection:
                 return (await connection.execute(update, given)).rowcount
 
-        return await _again_when_lost(change)
+        return await again_when_lost(change)
 
     async def complete_job(self, completed: AnalysisCompleted, pictures: Sequence[StoredPicture]) -> bool:
         """End the job with its report, and show the report as the task's; False when the job has ended before."""
@@ -392,7 +368,7 @@ class TaskStore:
             async with self._database.write() as connection:
                 return await self._complete(connection, completed, pictures)
 
-        return await _again_when_lost(change)
+        return await again_when_lost(change)
 
     async def _complete(
         self, connection: AsyncConnection, completed: AnalysisCompleted, pictures: Sequence[StoredPicture]
@@ -469,7 +445,7 @@ class TaskStore:
             async with self._database.write() as connection:
                 return await self._republish(connection, after_seconds, limit)
 
-        announced = await _again_when_lost(change)
+        announced = await again_when_lost(change)
         if announced:
             self._outbox.poke()
         return announced
@@ -671,7 +647,7 @@ class TaskStore:
                         sa.update(households).where(households.c.userID == update.user_id).values(**new)
                     )
 
-        await _again_when_lost(change)
+        await again_when_lost(change)
 
 
 _NO_REPORT: dict[str, None] = dict.fromkeys(

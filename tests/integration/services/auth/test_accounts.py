@@ -11,6 +11,7 @@ import jwt
 import pytest
 import sqlalchemy as sa
 
+from contracts.events import ProfileUpdated
 from services.auth.models import sign_outs, users
 from services.auth.store import UserStore
 from services.chassis.identity import ACCESS_AUDIENCE, ACCESS_ISSUER
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")  # one service for all of 
 
 
 async def test_the_first_login_makes_the_account_and_the_next_finds_it(auth: Auth) -> None:
-    body = {"id_token": auth.google.token(email=auth.email), "uid": auth.email}
+    body = {"id_token": auth.id_token(auth.email), "uid": auth.email}
     status, answer = await auth.post("/login", body)
     assert status == 200
     token = answer.pop("access_token")
@@ -51,9 +52,10 @@ async def test_the_first_login_makes_the_account_and_the_next_finds_it(auth: Aut
 async def test_an_address_in_other_case_is_the_same_account(auth: Auth) -> None:
     await auth.login()
     upper = auth.email.upper()
-    status, answer = await auth.post("/login", {"id_token": auth.google.token(email=auth.email), "uid": f" {upper} "})
+    status, answer = await auth.post("/login", {"id_token": auth.id_token(auth.email), "uid": f" {upper} "})
     assert (status, answer["action"], answer["user_id"]) == (200, "exists", upper)
-    status, answer = await auth.post("/login", {"id_token": auth.google.token(email=upper), "uid": auth.email})
+    token = auth.google.token(email=upper, sub=f"subject of {auth.email}")
+    status, answer = await auth.post("/login", {"id_token": token, "uid": auth.email})
     assert (status, answer["action"]) == (200, "exists")
     async with auth.database.read() as connection:
         ids = (await connection.scalars(sa.select(users.c.userID).where(users.c.userID.like("person-%")))).all()
@@ -61,14 +63,14 @@ async def test_an_address_in_other_case_is_the_same_account(auth: Auth) -> None:
 
 
 async def test_the_tokens_subject_opens_an_account_too(auth: Auth) -> None:
-    token = auth.google.token(email=auth.email, sub=f"subject-{auth.email[:15]}")
+    token = auth.id_token(auth.email, sub=f"subject-{auth.email[:15]}")
     status, answer = await auth.post("/login", {"id_token": token, "uid": f"subject-{auth.email[:15]}"})
     assert (status, answer["action"]) == (200, "created")
 
 
 @pytest.mark.parametrize("uid", ["victim@example.com", SUBJECT[:-1], "%", "_", "someone", "' OR 1=1 --"])
 async def test_nobody_logs_in_as_somebody_else(auth: Auth, uid: str) -> None:
-    status, answer = await auth.post("/login", {"id_token": auth.google.token(email=auth.email), "uid": uid})
+    status, answer = await auth.post("/login", {"id_token": auth.id_token(auth.email), "uid": uid})
     assert status == 401
     assert answer["detail"].startswith("Invalid token: ")
     assert auth.email not in json.dumps(answer)
@@ -77,7 +79,7 @@ async def test_nobody_logs_in_as_somebody_else(auth: Auth, uid: str) -> None:
 
 async def test_a_bad_token_is_answered_as_the_app_knows_it(auth: Auth) -> None:
     thief = GoogleIssuer(auth.google.key_id)
-    for token in ("x", thief.token(email=auth.email), auth.google.token(email=auth.email, exp=1), "[" * 5000):
+    for token in ("x", thief.token(email=auth.email), auth.id_token(auth.email, exp=1), "[" * 5000):
         status, answer = await auth.post("/login", {"id_token": token, "uid": auth.email})
         assert status == 401
         assert answer["detail"].startswith("Invalid token: ")
@@ -118,7 +120,7 @@ async def test_a_body_that_cannot_be_read_is_a_bad_request(auth: Auth, body: byt
 
 
 async def test_many_first_logins_at_once_make_one_account(auth: Auth) -> None:
-    body = {"id_token": auth.google.token(email=auth.email), "uid": auth.email}
+    body = {"id_token": auth.id_token(auth.email), "uid": auth.email}
     answers = await asyncio.gather(*(auth.post("/login", body) for _ in range(20)))
     assert [status for status, _ in answers] == [200] * 20
     assert sorted(answer["action"] for _, answer in answers) == ["created"] + ["exists"] * 19
@@ -126,7 +128,7 @@ async def test_many_first_logins_at_once_make_one_account(auth: Auth) -> None:
 
 async def test_while_googles_keys_are_away_login_says_so(start_auth: StartAuth) -> None:
     async with start_auth(google_certs_url="http://127.0.0.1:9/certs") as auth:
-        status, answer = await auth.post("/login", {"id_token": auth.google.token(email=auth.email), "uid": auth.email})
+        status, answer = await auth.post("/login", {"id_token": auth.id_token(auth.email), "uid": auth.email})
         assert status == 503
         assert "127.0.0.1" not in json.dumps(answer)
 
@@ -258,7 +260,7 @@ async def test_the_id_may_be_written_in_any_case(auth: Auth) -> None:
 
 
 async def test_an_unknown_user_is_not_found(auth: Auth) -> None:
-    token = auth.google.token(email=auth.email)  # good, but never logged in
+    token = auth.id_token(auth.email)  # good, but never logged in
     for status, answer in (
         await auth.post("/update_profile", {"userID": auth.email, "zip": "1"}, token),
         await auth.get("/v1/profile", token, userID=auth.email),
@@ -428,7 +430,7 @@ async def test_an_event_carries_the_correlation_id_of_its_request(auth: Auth) ->
     async with auth.http.post(auth.url + "/update_profile", json=body, headers=headers) as response:
         assert response.headers["X-Correlation-Id"] == trace
     await auth.events(1)
-    (envelope,) = [e for e in auth.broker.published if e.subject == auth.email]
+    (envelope,) = [e for e in auth.broker.published if (e.subject, e.type) == (auth.email, ProfileUpdated.TYPE)]
     assert envelope.traceparent is not None
     assert envelope.traceparent.split("-")[1] == trace
 
@@ -459,5 +461,5 @@ async def test_a_restart_keeps_accounts(start_auth: StartAuth) -> None:
         await auth.login()
         email = auth.email
     async with start_auth() as auth:
-        _, answer = await auth.post("/login", {"id_token": auth.google.token(email=email), "uid": email})
+        _, answer = await auth.post("/login", {"id_token": auth.id_token(email), "uid": email})
         assert answer["action"] == "exists"

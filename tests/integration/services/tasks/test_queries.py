@@ -25,6 +25,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from contracts.events import AnalysisStarted, Envelope, Household, ProfileUpdated, TaskSubmitted
+from services.auth.accounts import Accounts
 from services.auth.app import MIGRATIONS as AUTH_MIGRATIONS
 from services.auth.models import metadata as auth_metadata
 from services.auth.models import outbox as auth_outbox
@@ -32,7 +33,6 @@ from services.auth.models import sign_outs as auth_sign_outs
 from services.auth.models import users
 from services.auth.store import UserStore, announce_profiles
 from services.chassis.database import Database, now
-from services.chassis.identity import Identity
 from services.chassis.metrics import Metrics
 from services.chassis.migrations import migrate
 from services.chassis.outbox import Outbox, Relay
@@ -65,6 +65,7 @@ from tests.integration.services.tasks.conftest import SECRET
 from tests.integration.services.tasks.test_erasure import deleted, settled
 from tests.integration.services.tasks.test_store import NOBODY, change, completed, submission, uploaded
 from tests.integration.services.tasks.test_sweeper import settings
+from tests.tokens import proved
 
 TASKS = 6_000
 PEOPLE = 3  # who own the tasks
@@ -313,14 +314,13 @@ async def test_every_query_of_tasks_finds_its_rows_by_an_index(
 
 
 async def test_every_query_of_auth_finds_its_rows_by_an_index(auth: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    called = Called(monkeypatch, UserStore, SignOuts, Relay)
+    called = Called(monkeypatch, UserStore, Accounts, SignOuts, Relay)
     watch = Watch(auth)
     waiting = Outbox(auth_outbox)
     signed_out = SignOuts(auth, auth_sign_outs, SECRET)
     accounts = UserStore(auth, waiting, signed_out)
-    me = Identity(frozenset({ME, "subject of me"}), int(time.time()) + 60)
-    for name in (ME, "new@example.com"):
-        await accounts.open_account(name, me)
+    await _opening(Accounts(auth, waiting, signed_out))
+    me = proved(ME, at=int(time.time()) + 60).with_account(ME)
     assert await accounts.change_profile(ME, {"zipCode": "15213"})
     await signed_out.note(ME, 1)
     await accounts.sign_out(me)
@@ -332,6 +332,19 @@ async def test_every_query_of_auth_finds_its_rows_by_an_index(auth: Database, mo
     assert called.missing <= FOR_EVER, "these do the others for ever"
     assert len(watch.seen) > 15
     _refuse(watch.faults.values())
+
+
+async def _opening(accounts: Accounts) -> None:
+    """Open accounts, rename one, recycle an address, and find them."""
+    opened = await accounts.open(proved(ME, "1"))
+    assert opened.identity.account == ME
+    await accounts.open(proved("new@example.com", "1", at=int(time.time()) + 1))
+    await accounts.open(proved(ME, "2", at=int(time.time()) + 2))
+    await accounts.find(proved(ME, "1"))
+    await accounts.find(proved("nobody@example.com", "3"))
+    await accounts.named(ME)
+    await accounts.named("nobody@example.com")
+    await accounts.owner(ME)
 
 
 def _refuse(faults: Collection[Fault]) -> None:
@@ -377,7 +390,7 @@ async def _reading(store: TaskStore, folder: Path) -> None:
 
 
 async def _signing_out(signed_out: SignOuts) -> None:
-    me = Identity(frozenset({ME, "subject of me"}), 1)
+    me = proved(ME, "subject of me", at=1).with_account(ME)
     await signed_out.note(ME, int(time.time()))
     assert await signed_out.refuse(me)
 
