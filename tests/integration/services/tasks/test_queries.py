@@ -24,7 +24,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from contracts.events import AnalysisStarted, Envelope, Household, ProfileUpdated, TaskSubmitted
+from contracts.events import AccountBound, AnalysisStarted, Envelope, Household, ProfileUpdated, TaskSubmitted
 from services.auth.accounts import Accounts
 from services.auth.app import MIGRATIONS as AUTH_MIGRATIONS
 from services.auth.models import metadata as auth_metadata
@@ -39,6 +39,7 @@ from services.chassis.outbox import Outbox, Relay
 from services.chassis.problems import Problem
 from services.chassis.pseudonyms import pseudonym
 from services.chassis.signouts import SignOuts
+from services.tasks.accounts import Accounts as PeoplesAccounts
 from services.tasks.app import MIGRATIONS
 from services.tasks.erasure import Erasures
 from services.tasks.export import Export
@@ -296,14 +297,15 @@ class Called:
 async def test_every_query_of_tasks_finds_its_rows_by_an_index(
     tasks: Database, unwatched: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    called = Called(monkeypatch, TaskStore, Erasures, SignOuts, Relay, Sweeper)
+    called = Called(monkeypatch, TaskStore, Erasures, PeoplesAccounts, SignOuts, Relay, Sweeper)
     watch = Watch(tasks)
     waiting = Outbox(outbox)
     erasing = Erasures(tasks, waiting, SECRET)
     store = TaskStore(tasks, waiting, erasing)
     await _submissions(store)
     await _reading(store, tmp_path)
-    await _signing_out(SignOuts(tasks, sign_outs, SECRET))
+    await _signing_out(tasks, SignOuts(tasks, sign_outs, SECRET))
+    await _naming(tasks, erasing)
     await _ended(unwatched)
     await _sweeping(store, erasing, waiting, tmp_path)
     await _erasing(tasks, unwatched, store, erasing)
@@ -322,7 +324,10 @@ async def test_every_query_of_auth_finds_its_rows_by_an_index(auth: Database, mo
     await _opening(Accounts(auth, waiting, signed_out))
     me = proved(ME, at=int(time.time()) + 60).with_account(ME)
     assert await accounts.change_profile(ME, {"zipCode": "15213"})
+    assert await accounts.find(ME)
+    assert ME not in await accounts.names(ME), "its address leads to another account"
     await signed_out.note(ME, 1)
+    assert not await signed_out.refuse(me)
     await accounts.sign_out(me)
     await accounts.delete_account(me)
     unwatched = Database(auth.url.render_as_string(hide_password=False))
@@ -389,10 +394,23 @@ async def _reading(store: TaskStore, folder: Path) -> None:
         assert len([piece async for piece in export.archive([ME, "subject of me"], [])]) > TASKS // PEOPLE
 
 
-async def _signing_out(signed_out: SignOuts) -> None:
+async def _naming(tasks: Database, erasing: Erasures) -> None:
+    """Hear of names, and find the accounts that they lead to while auth is away."""
+    async with aiohttp.ClientSession() as http:
+        accounts = PeoplesAccounts(tasks, erasing, http, "http://127.0.0.1:1", SECRET)
+        for version in (1, 2):
+            await accounts.note(AccountBound(user_id=ME, names=(ME, "subject of me"), version=version))
+        assert (await accounts.find(proved(ME, "subject of me"))).account == ME
+        assert await accounts.named(ME) == ME
+        assert await accounts.named("nobody@example.com") == "nobody@example.com"
+
+
+async def _signing_out(database: Database, signed_out: SignOuts) -> None:
     me = proved(ME, "subject of me", at=1).with_account(ME)
     await signed_out.note(ME, int(time.time()))
     assert await signed_out.refuse(me)
+    async with database.read() as connection:
+        assert await signed_out.last_of(connection, ME)
 
 
 async def _relaying(database: Database, unwatched: Database, waiting: Outbox) -> None:
