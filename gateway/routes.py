@@ -59,6 +59,7 @@ PUBLIC_ROUTES = (
         "tasks",
         "/v1/tasks/{task_id}/photos/{photo_id}",
     ),
+    PublicRoute("sign_in", "GET", ("/v1/sign_in",), "auth", "/v1/sign_in", needs_token=False),
     PublicRoute("read_keys", "GET", ("/.well-known/jwks.json",), "auth", "/.well-known/jwks.json", needs_token=False),
 )
 

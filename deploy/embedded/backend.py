@@ -7,12 +7,13 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
-from deploy.embedded.issuer import CLIENT_ID, create_issuer, new_key
+from deploy.embedded.issuer import CLIENT_ID, TOKEN_PATH, create_issuer, new_key
 from deploy.embedded.settings import EmbeddedSettings
 from gateway.app import Services
 from gateway.app import create_app as create_gateway
@@ -46,11 +47,9 @@ async def backend(settings: EmbeddedSettings, metrics: Metrics) -> AsyncIterator
         stack.callback(sock.close)
         inside = f"http://127.0.0.1:{sock.getsockname()[1]}"
         issuer = _issuer(data / "issuer.pem")
-        google = {
-            "auth_mode": settings.mode,
-            "google_client_ids": settings.google_client_ids or (CLIENT_ID,),
-            **({} if settings.google_client_ids else {"google_certs_url": f"{inside}/dev/certs"}),
-        }
+        google: dict[str, Any] = {"auth_mode": settings.mode, "google_client_ids": settings.google_client_ids}
+        if settings.has_development_issuer:
+            google |= {"google_client_ids": (CLIENT_ID,), "google_certs_url": f"{inside}/dev/certs"}
         between = {
             "rabbitmq_url": "in-process",
             # Kept, because the pseudonyms of people who signed out or deleted their accounts are made with it.
@@ -69,7 +68,10 @@ async def backend(settings: EmbeddedSettings, metrics: Metrics) -> AsyncIterator
         analysis_settings = load(AnalysisSettings, **between)
         broker = LocalBroker(data / "events.sqlite3", metrics)
 
-        auth = await stack.enter_async_context(running(create_auth(auth_settings, metrics, lambda: broker)))
+        development = f"/dev{TOKEN_PATH}" if settings.has_development_issuer else None
+        auth = await stack.enter_async_context(
+            running(create_auth(auth_settings, metrics, lambda: broker, development))
+        )
         tasks = await stack.enter_async_context(
             running(create_tasks(tasks_settings, metrics, lambda: broker, lambda: FilePhotos(data / "photos")))
         )
@@ -79,7 +81,7 @@ async def backend(settings: EmbeddedSettings, metrics: Metrics) -> AsyncIterator
             running(create_analysis(analysis_settings, metrics, lambda: broker, _emptied(data / "scratch")))
         )
         gateway = create_gateway(gateway_settings, metrics, Services(auth=auth, tasks=tasks))
-        if not settings.google_client_ids:
+        if settings.has_development_issuer:
             body = BodyLimits(JSON_BYTES, IDLE_SECONDS, JSON_SECONDS)
             gateway.mount("/dev", Limited(issuer, body))
         yield await stack.enter_async_context(running(gateway))

@@ -15,6 +15,7 @@ from contracts.public import (
     ProfileUpdate,
     ProfileUpdateAnswer,
     ServiceStatus,
+    SignInOptions,
     SignOutAnswer,
     UserId,
 )
@@ -38,22 +39,34 @@ async def status() -> ServiceStatus:
     return ServiceStatus(status="auth service is running", service="auth")
 
 
+@router.get("/v1/sign_in", tags=["accounts"], summary="Whom one can sign in with")
+async def sign_in(request: Request) -> SignInOptions:
+    """Return the issuers whose ID tokens `POST /auth/login` accepts, and the client ids to ask them with.
+
+    A page signs people in by the issuer's own authorization code flow with PKCE, as `discovery` describes it, and
+    sends the ID token that it gets to `POST /auth/login`.
+    """
+    options: SignInOptions = request.state.sign_in
+    return options
+
+
 @router.post(
     "/login",
     tags=["accounts"],
-    summary="Sign in with a Google ID token",
+    summary="Sign in with an ID token",
     responses={401: {"model": ProblemDocument, "description": "The token does not prove this account"}},
 )
 async def login(request: Request, body: LoginRequest) -> LoginAnswer:
     """Open the account that the token proves, making it when it is new.
 
-    `uid` must be the token's e-mail address or its subject. The answer's `access_token` may be sent as
-    `Authorization: Bearer …` from then on, in place of the Google token. A Google token from before the person's
-    last sign-out opens nothing.
+    The account belongs to the token's issuer and subject, and stays theirs when the address changes. `uid` must be
+    the token's e-mail address or its subject; of a token without an address, an address of the account will do. The
+    answer's `access_token` may be sent as `Authorization: Bearer …` from then on, in place of the ID token. A token
+    from before the person's last sign-out opens nothing.
     """
     state = request.state
     try:
-        identity = (await state.google.prove(body.id_token)).identity
+        identity = (await state.id_tokens.prove(body.id_token)).identity
         if not identity.may_use(body.uid):
             identity = await state.accounts.find(identity)  # a token without an address, of a person who has one
         if not identity.may_use(body.uid):

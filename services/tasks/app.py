@@ -15,8 +15,9 @@ from services.chassis.access import Access
 from services.chassis.background import background
 from services.chassis.database import TRANSIENT, Database
 from services.chassis.documents import CachedDocument
-from services.chassis.health import Checks, health_router
-from services.chassis.identity import AccessTokens, Bearers, GoogleTokens
+from services.chassis.health import KEYS, Checks, health_router
+from services.chassis.identity import AccessTokens, Bearers
+from services.chassis.issuers import id_tokens
 from services.chassis.messaging.broker import Broker, measure_dead_letters
 from services.chassis.messaging.connecting import connected
 from services.chassis.metrics import Metrics
@@ -101,8 +102,8 @@ def create_app(
             stack.push_async_callback(broker.drain, DRAIN_SECONDS)
             await stack.enter_async_context(connected(broker, subscribe))
             jwks = CachedDocument(f"{settings.auth_url}/.well-known/jwks.json", http)
-            google = GoogleTokens(CachedDocument(settings.google_certs_url, http), settings.google_client_ids)
-            bearers = Bearers(AccessTokens(jwks), google)
+            tokens = await stack.enter_async_context(id_tokens(settings))
+            bearers = Bearers(AccessTokens(jwks), tokens)
             shown = ShownPhotos(photos, settings.max_photo_bytes)
             yield State(
                 store=store,
@@ -115,7 +116,7 @@ def create_app(
                 limits=Limits(settings.max_photo_bytes, settings.max_photos),
                 service_token=service_token,
                 metrics=metrics,
-                checks={"sql": database.ping, "photos": photos.ping, "broker": broker.ping},
+                checks={"sql": database.ping, "photos": photos.ping, "broker": broker.ping, KEYS: tokens.check},
             )
 
     app = FastAPI(
@@ -128,7 +129,7 @@ def create_app(
     )
     app.include_router(router)
     app.include_router(internal_router)
-    app.include_router(health_router(dispensable={"broker"}))  # events wait in the outbox meanwhile
+    app.include_router(health_router(dispensable={"broker", KEYS}))  # events wait in the outbox meanwhile
     install_problems(app, transient=(*TRANSIENT, PhotoStoreError, OSError, asyncio.TimeoutError))
     app.add_middleware(RequestScope, service=SERVICE, metrics=metrics)
     return app

@@ -35,7 +35,7 @@ async def test_required_mode_lets_nobody_in_without_a_token():
                 assert answer.status == (401 if route.needs_token else 200), path
                 if route.needs_token:
                     assert answer.header("www-authenticate") == "Bearer"
-        assert set(door.auth.paths) == {"/login"}
+        assert set(door.auth.paths) == {"/login", "/v1/sign_in"}
         assert door.tasks.paths == []
 
 

@@ -14,13 +14,15 @@ import sqlalchemy as sa
 from contracts.events import ProfileUpdated
 from services.auth.models import sign_outs, users
 from services.auth.store import UserStore
+from services.chassis.health import KEYS
 from services.chassis.identity import ACCESS_AUDIENCE, ACCESS_ISSUER
 from services.chassis.messaging import connecting
 from services.chassis.outbox import Outbox
+from services.chassis.settings import Issuer
 from services.chassis.signouts import SignOuts
 from tests.brokers import RecordingBroker
 from tests.integration.services.auth.conftest import SEEDS, SERVICE_TOKEN, Auth
-from tests.tokens import SUBJECT, AccessIssuer, GoogleIssuer
+from tests.tokens import CLIENT_ID, SUBJECT, AccessIssuer, GoogleIssuer
 
 StartAuth = Callable[..., Any]
 
@@ -440,11 +442,40 @@ async def test_an_event_carries_the_correlation_id_of_its_request(auth: Auth) ->
 
 async def test_health_names_its_dependencies_and_the_broker_is_one_that_it_serves_without(auth: Auth) -> None:
     assert await auth.get("/healthz") == (200, {"status": "alive"})
-    assert await auth.get("/readyz") == (200, {"status": "ready", "checks": {"sql": "ok", "broker": "ok"}})
+    assert await auth.get("/readyz") == (200, {"status": "ready", "checks": {"sql": "ok", "broker": "ok", KEYS: "ok"}})
     auth.broker.away = True
     status, answer = await auth.get("/readyz")
-    assert (status, answer) == (200, {"status": "degraded", "checks": {"sql": "ok", "broker": "failed"}})
+    assert (status, answer) == (200, {"status": "degraded", "checks": {"sql": "ok", "broker": "failed", KEYS: "ok"}})
     await auth.login()
+
+
+async def test_while_googles_keys_are_away_health_says_so_and_who_is_signed_in_goes_on(start_auth: StartAuth) -> None:
+    async with start_auth() as auth:
+        token = await auth.login()
+        email = auth.email
+    async with start_auth(google_certs_url="http://127.0.0.1:9/certs") as cut_off:
+        status, answer = await cut_off.get("/readyz")
+        assert (status, answer["status"], answer["checks"][KEYS]) == (200, "degraded", "failed")
+        assert (await cut_off.get("/v1/profile", token, userID=email))[0] == 200
+
+
+async def test_a_page_is_told_whom_one_can_sign_in_with(start_auth: StartAuth) -> None:
+    google = {
+        "issuer": "https://accounts.google.com",
+        "clientIds": [CLIENT_ID],
+        "discovery": "https://accounts.google.com/.well-known/openid-configuration",
+        "developmentTokenUrl": None,
+    }
+    other = {
+        "issuer": "https://login.example.org/realm",
+        "clientIds": ["web", "phone"],
+        "discovery": "https://login.example.org/realm/.well-known/openid-configuration",
+        "developmentTokenUrl": None,
+    }
+    issuers = (Issuer(other["issuer"], ("web", "phone")),)
+    async with start_auth(oidc_issuers=issuers) as both, start_auth(oidc_issuers=issuers, google_client_ids=()) as one:
+        assert await both.get("/v1/sign_in") == (200, {"issuers": [google, other]})
+        assert await one.get("/v1/sign_in") == (200, {"issuers": [other]})
 
 
 async def test_the_root_is_a_sign_of_life(auth: Auth) -> None:

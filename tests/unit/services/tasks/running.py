@@ -114,7 +114,11 @@ async def tasks_service(
             return web.json_response({}, status=found)
         return web.json_response(found or {}, status=404 if found is None else 200)
 
+    async def certificates(_: web.Request) -> web.Response:
+        return web.json_response({"keys": []})
+
     auth = web.Application()
+    auth.router.add_get("/certs", certificates)
     auth.router.add_get(PROFILE_PATH, profile)
     auth.router.add_get("/.well-known/jwks.json", jwks)
     async with AsyncExitStack() as stack:
