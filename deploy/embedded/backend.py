@@ -4,6 +4,7 @@ import base64
 import fcntl
 import secrets
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
+from deploy.embedded.epoch import is_restored, note_epoch
 from deploy.embedded.issuer import CLIENT_ID, TOKEN_PATH, create_issuer, new_key
 from deploy.embedded.settings import EmbeddedSettings
 from gateway.app import Services
@@ -23,13 +25,17 @@ from gateway.settings import GatewaySettings
 from services.analysis.app import create_app as create_analysis
 from services.analysis.settings import AnalysisSettings
 from services.auth.app import create_app as create_auth
+from services.auth.models import sign_outs as auth_sign_outs
 from services.auth.settings import AuthSettings
+from services.chassis.database import Database
 from services.chassis.messaging.local import LocalBroker
 from services.chassis.metrics import Metrics
 from services.chassis.serving import bind, listening, running
 from services.chassis.settings import load
+from services.chassis.signouts import SignOuts
 from services.chassis.startup import StartupError
 from services.tasks.app import create_app as create_tasks
+from services.tasks.models import sign_outs as tasks_sign_outs
 from services.tasks.photos.files import FilePhotos
 from services.tasks.settings import TasksSettings
 
@@ -66,6 +72,7 @@ async def backend(settings: EmbeddedSettings, metrics: Metrics) -> AsyncIterator
         )
         gateway_settings = load(GatewaySettings, **google, **between)
         analysis_settings = load(AnalysisSettings, **between)
+        is_restored_copy = is_restored(data)
         broker = LocalBroker(data / "events.sqlite3", metrics)
 
         development = f"/dev{TOKEN_PATH}" if settings.has_development_issuer else None
@@ -75,6 +82,9 @@ async def backend(settings: EmbeddedSettings, metrics: Metrics) -> AsyncIterator
         tasks = await stack.enter_async_context(
             running(create_tasks(tasks_settings, metrics, lambda: broker, lambda: FilePhotos(data / "photos")))
         )
+        if is_restored_copy:
+            await _sign_out_everybody(auth_settings, tasks_settings)
+        note_epoch(data)
         routes = [Mount("/auth", auth), Mount("/tasks", tasks), Mount("/dev", issuer)]
         await stack.enter_async_context(listening(Starlette(routes=routes), sock))
         await stack.enter_async_context(
@@ -85,6 +95,16 @@ async def backend(settings: EmbeddedSettings, metrics: Metrics) -> AsyncIterator
             body = BodyLimits(JSON_BYTES, IDLE_SECONDS, JSON_SECONDS)
             gateway.mount("/dev", Limited(issuer, body))
         yield await stack.enter_async_context(running(gateway))
+
+
+async def _sign_out_everybody(auth: AuthSettings, tasks: TasksSettings) -> None:
+    for settings, table in ((auth, auth_sign_outs), (tasks, tasks_sign_outs)):
+        database = Database(settings.sql_url)
+        try:
+            signed_out = SignOuts(database, table, settings.service_token.get_secret_value())
+            await signed_out.note_everybody(int(time.time()))
+        finally:
+            await database.close()
 
 
 @contextmanager

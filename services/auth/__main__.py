@@ -1,7 +1,9 @@
-"""``python -m services.auth``: serve, ``migrate``, announce every profile again, or delete accounts."""
+"""``python -m services.auth``: serve, ``migrate``, announce every profile again, delete accounts, or sign
+everybody out."""
 
 import re
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TypeVar
@@ -20,7 +22,7 @@ from services.chassis.database import Database
 from services.chassis.logs import configure_logs
 from services.chassis.messaging.rabbitmq import RabbitBroker
 from services.chassis.metrics import Metrics, served
-from services.chassis.migrations import migrate_alone
+from services.chassis.migrations import migrate, migrate_alone
 from services.chassis.outbox import Outbox
 from services.chassis.serving import Stop, bind, run
 from services.chassis.serving import serve as serve_app
@@ -102,6 +104,17 @@ def _repeat_deletions() -> None:
     typer.echo(f"{_once(main)} of {len(deletions)} deletions repeated; the other accounts are not here.")
 
 
+def _sign_out_everybody() -> None:
+    """Refuse every token from before now, as after a restore: the sign-outs since the backup are lost."""
+
+    async def main(database: Database, secret: str) -> None:
+        await migrate(database, SERVICE, MIGRATIONS)
+        await SignOuts(database, sign_outs, secret).note_everybody(int(time.time()))
+
+    _once(main)
+    typer.echo("Tokens from before now are refused by auth.")
+
+
 def _users(database: Database, secret: str) -> UserStore:
     return UserStore(database, Outbox(outbox), SignOuts(database, sign_outs, secret))
 
@@ -133,5 +146,6 @@ if __name__ == "__main__":
     app = command_line(Commands(SERVICE, serve=_serve, migrate=_migrate))
     app.command("announce-profiles")(_announce_profiles)
     app.command("delete-account")(_delete_account)
+    app.command("sign-out-everybody")(_sign_out_everybody)
     app.command("repeat-deletions")(_repeat_deletions)
     app()
