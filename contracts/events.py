@@ -158,6 +158,25 @@ class ProfileUpdated(EventData):
         return self.user_id
 
 
+class AccountBound(EventData):
+    """Names lead to this account from now on: at its owner's first sign-in, and when an address changes hands.
+
+    Of several events about one name the highest version holds. ``user_id`` is the account's id, as everywhere.
+    """
+
+    TYPE = "home-energy-audit.account.bound.v1"
+    SOURCE = "/services/auth"
+
+    user_id: str
+    names: tuple[str, ...]
+    version: Annotated[int, Field(ge=1)]
+
+    @property
+    def subject(self) -> str:
+        """The account."""
+        return self.user_id
+
+
 class SignedOut(EventData):
     """A person has signed out everywhere: no token counts any more that was issued by then."""
 
@@ -179,7 +198,8 @@ class AccountDeleted(EventData):
     The same person may open a new account later. ``profile_version`` is the highest of the old one's profiles: no
     ProfileUpdated up to it may bring a household back, and those of a new account are higher. ``signed_out_until`` is
     that of the sign-out that comes with the deletion: what was done with a token that was issued by then was done with
-    the old account, whenever it was.
+    the old account, whenever it was. ``names_version`` is the highest of the names that led to the account: no
+    AccountBound up to it may bring one back.
     """
 
     TYPE = "home-energy-audit.account.deleted.v1"
@@ -191,6 +211,7 @@ class AccountDeleted(EventData):
     signed_out_until: Annotated[
         int, Field(ge=0, description="Unix time in seconds of the last token that does not count")
     ] = 0
+    names_version: Annotated[int, Field(ge=0)] = 0
 
     @property
     def subject(self) -> str:
@@ -204,6 +225,7 @@ EVENTS: tuple[type[EventData], ...] = (
     AnalysisCompleted,
     AnalysisFailed,
     ProfileUpdated,
+    AccountBound,
     SignedOut,
     AccountDeleted,
 )

@@ -9,10 +9,14 @@ from typing import Annotated
 from pydantic import Field
 
 from contracts.events import Household
+from contracts.public import Profile
 from contracts.wire import Wire
 
-PROFILE_PATH = "/internal/profile"  # auth, GET ?userID=: contracts.public.Profile, or 404
-HOUSEHOLD_PATH = "/internal/household"  # auth, GET ?userID=: NewestHousehold
+PROFILE_PATH = "/internal/profile"  # auth, GET ?userID=<account>: KeptProfile, or 404
+HOUSEHOLD_PATH = "/internal/household"  # auth, GET ?userID=<account>: NewestHousehold
+# auth, POST PersonProved: the person's AccountAnswer, opened if need be, or 401 after a sign-out; GET ?name=: whom the
+# name leads to.
+ACCOUNT_PATH = "/internal/account"
 PHOTO_PATH = "/internal/jobs/{job_id}/photos/{photo_id}"  # GET: the bytes as they were uploaded
 REPORT_PICTURES_PATH = "/internal/jobs/{job_id}/pictures/{name}"  # PUT: the bytes of a picture -> StoredPicture
 
@@ -31,3 +35,32 @@ class NewestHousehold(Wire):
 
     version: Annotated[int, Field(ge=0)] = 0
     household: Household | None = None
+
+
+class PersonProved(Wire):
+    """A person whose ID token was good; see :class:`services.chassis.people.Identity`."""
+
+    person: str = Field(min_length=1, max_length=255)
+    email: str | None = Field(None, max_length=255)
+    proved_at: int = Field(ge=0)
+
+
+class HeldName(Wire):
+    """A name that leads to an account. Of two answers about one name the higher version holds."""
+
+    name: str
+    version: int
+
+
+class AccountAnswer(Wire):
+    """The account, and the names that it holds. None: nobody holds the name that was asked for."""
+
+    account: str | None
+    names: tuple[HeldName, ...] = ()
+
+
+class KeptProfile(Profile):
+    """What is kept of an account: the profile, and what leads to it."""
+
+    person: str | None = Field(None, description="whose it is: the subject, or a digest of issuer and subject")
+    names: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ UserId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, m
 
 
 class LoginRequest(Wire):
-    """A Google ID token, and the account that it should open: its e-mail address (or its subject)."""
+    """An ID token of a trusted issuer, and the account that it should open: its e-mail address (or its subject)."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"id_token": "eyJhbGciOi…", "uid": "someone@example.com"}]},
@@ -25,6 +25,40 @@ class LoginRequest(Wire):
 
     id_token: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=8192)]
     uid: UserId
+
+
+class SignInIssuer(Wire):
+    """Somebody who signs people in for us (OpenID Connect)."""
+
+    issuer: str = Field(description="as its tokens name it in `iss`")
+    clientIds: tuple[str, ...] = Field(description="what its tokens must be made for")  # noqa: N815
+    discovery: str | None = Field(description="where the issuer describes itself")
+    developmentTokenUrl: str | None = Field(  # noqa: N815
+        None, description="where a backend for development signs tokens in the issuer's place"
+    )
+
+
+class SignInOptions(Wire):
+    """Whom one can sign in with."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "issuers": [
+                        {
+                            "issuer": "https://accounts.google.com",
+                            "clientIds": ["1234.apps.googleusercontent.com"],
+                            "discovery": "https://accounts.google.com/.well-known/openid-configuration",
+                            "developmentTokenUrl": None,
+                        }
+                    ]
+                }
+            ]
+        }
+    )
+
+    issuers: tuple[SignInIssuer, ...]
 
 
 class LoginAnswer(Wire):

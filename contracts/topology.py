@@ -14,6 +14,7 @@ exchange would do, but whoever may send through it can send anything to anybody'
 from dataclasses import dataclass
 
 from contracts.events import (
+    AccountBound,
     AccountDeleted,
     AnalysisCompleted,
     AnalysisFailed,
@@ -73,5 +74,13 @@ TASKS_RESULTS = Subscription(
 )
 TASKS_PROFILES = Subscription("tasks.profiles", (ProfileUpdated,), retry_delays=_PATIENT)
 TASKS_ACCOUNTS = Subscription("tasks.accounts", (SignedOut, AccountDeleted), retry_delays=_PATIENT)
+# A queue of its own: the release before reads the others, and does not know this event.
+TASKS_NAMES = Subscription("tasks.names", (AccountBound,), retry_delays=_PATIENT)
 
-SUBSCRIPTIONS: tuple[Subscription, ...] = (ANALYSIS_SUBMISSIONS, TASKS_RESULTS, TASKS_PROFILES, TASKS_ACCOUNTS)
+SUBSCRIPTIONS: tuple[Subscription, ...] = (
+    ANALYSIS_SUBMISSIONS,
+    TASKS_RESULTS,
+    TASKS_PROFILES,
+    TASKS_ACCOUNTS,
+    TASKS_NAMES,
+)

@@ -20,7 +20,6 @@ from gateway.places import Places
 from gateway.rates import RateLimit
 from gateway.settings import GatewaySettings
 from services.chassis.access import Access
-from services.chassis.identity import Identity
 from services.chassis.metrics import Metrics
 from services.chassis.problems import Problem, problem_response
 
@@ -149,12 +148,7 @@ class Admitted:
     async def _person(self, scope: Scope) -> str | None:
         access: Access = scope["state"]["access"]
         caller = await access.caller(Request(scope))
-        return None if caller.identity is None else _name(caller.identity)
-
-
-def _name(identity: Identity) -> str:
-    """One name for a person, whichever token proves it: the e-mail address, where it has one."""
-    return min(identity.user_ids, key=lambda user_id: ("@" not in user_id, user_id))
+        return None if caller.identity is None else caller.identity.person
 
 
 def _in(seconds: int) -> str:

@@ -18,8 +18,9 @@ from gateway.routes import forwarding_routes
 from gateway.settings import GatewaySettings
 from services.chassis.access import Access
 from services.chassis.documents import CachedDocument
-from services.chassis.health import Checks, health_router
-from services.chassis.identity import AccessTokens, Bearers, GoogleTokens
+from services.chassis.health import KEYS, Checks, health_router
+from services.chassis.identity import AccessTokens, Bearers
+from services.chassis.issuers import id_tokens
 from services.chassis.metrics import Metrics
 from services.chassis.problems import install_problems
 from services.chassis.requests import NO_TELEMETRY, RequestScope
@@ -53,13 +54,13 @@ def create_app(settings: GatewaySettings, metrics: Metrics, services: Services |
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        async with connections() as http, aiohttp.ClientSession() as keys:
+        async with connections() as http, aiohttp.ClientSession() as keys, id_tokens(settings) as tokens:
             behind = services or Services(
                 Upstream("auth", settings.auth_url, http), Upstream("tasks", settings.tasks_url, http)
             )
             bearers = Bearers(
                 AccessTokens(CachedDocument(settings.auth_url + JWKS_PATH, keys)),
-                GoogleTokens(CachedDocument(settings.google_certs_url, keys), settings.google_client_ids),
+                tokens,
             )
             yield State(
                 auth=behind.auth,
@@ -68,6 +69,7 @@ def create_app(settings: GatewaySettings, metrics: Metrics, services: Services |
                 checks={
                     "auth": Readiness(behind.auth).check,
                     "tasks": Readiness(behind.tasks).check,
+                    KEYS: tokens.check,
                 },
             )
 
@@ -89,7 +91,7 @@ def create_app(settings: GatewaySettings, metrics: Metrics, services: Services |
     # First: routes are tried in their order.
     app.router.routes.extend(forwarding_routes(settings.max_upload_bytes, admission))
     app.include_router(router, dependencies=[Depends(counted)])
-    app.include_router(health_router())
+    app.include_router(health_router(dispensable={KEYS}))  # access tokens are checked without them
     install_problems(app)
     app.add_middleware(RequestScope, service=SERVICE, metrics=metrics)
     return app

@@ -60,6 +60,7 @@ PUBLIC_ROUTES = (
         "tasks",
         "/v1/tasks/{task_id}/photos/{photo_id}",
     ),
+    PublicRoute("sign_in", "GET", ("/v1/sign_in",), "auth", "/v1/sign_in", needs_token=False, private=False),
     PublicRoute(
         "read_keys",
         "GET",

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from services.chassis.identity import ACCESS_AUDIENCE, ACCESS_ISSUER, Identity
+from services.chassis.identity import ACCESS_AUDIENCE, ACCESS_ISSUER
+from services.chassis.people import GOOGLE_ISSUER, Identity, person_id
 
 CLIENT_ID = "client-id.apps.example.com"
 EMAIL = "someone@example.com"
@@ -147,9 +148,20 @@ class AccessIssuer:
         return json.dumps({"keys": [self.jwk]}).encode()
 
 
-def proved(*user_ids: str, at: int | None = None) -> Identity:
-    """Whom a good token proves that was issued at ``at``, by default now."""
-    return Identity(frozenset(user_ids), int(time.time()) if at is None else at)
+def proved(*names: str, at: int | None = None) -> Identity:
+    """Whom a good Google token proves that was issued at ``at``, by default now.
+
+    ``names``: the address, and the subject; a subject of the person's own when there is none among them.
+    """
+    email = next((name for name in names if "@" in name), None)
+    subject = next((name for name in names if "@" not in name), f"subject of {email}")
+    known = frozenset({subject} if email is None else {subject, email})
+    return Identity(person_id(GOOGLE_ISSUER, subject), known, int(time.time()) if at is None else at, email)
+
+
+def proved_by_access_token(account: str, at: int | None = None) -> Identity:
+    """Whom an access token of :class:`AccessIssuer` proves, which names nothing but an account."""
+    return Identity(account, frozenset({account}), int(time.time()) if at is None else at, account=account)
 
 
 @dataclass

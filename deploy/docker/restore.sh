@@ -30,6 +30,10 @@ query -e "DROP DATABASE IF EXISTS \`$database\`; CREATE DATABASE \`$database\` C
 query "$database" < "$from/records.sql"
 docker compose run --rm --no-deps -T tasks python -m services.tasks photos remove-orphans
 
+# A token that was signed out after the backup would count again: every token from before now is refused instead.
+docker compose run --rm --no-deps -T auth python -m services.auth sign-out-everybody
+docker compose run --rm --no-deps -T tasks python -m services.tasks sign-out-everybody
+
 # Events of another time must not meet these records: a profile that is newer than its owner's record would outdo all
 # that come after. What was on its way at the time of the backup is announced again: jobs by the sweeper, profiles here.
 docker compose exec -T rabbitmq sh -ec 'rabbitmqctl --quiet delete_vhost /

@@ -4,15 +4,18 @@ import base64
 import fcntl
 import secrets
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
-from deploy.embedded.issuer import CLIENT_ID, create_issuer, new_key
+from deploy.embedded.epoch import is_restored, note_epoch
+from deploy.embedded.issuer import CLIENT_ID, TOKEN_PATH, create_issuer, new_key
 from deploy.embedded.settings import EmbeddedSettings
 from gateway.app import Services
 from gateway.app import create_app as create_gateway
@@ -22,13 +25,17 @@ from gateway.settings import GatewaySettings
 from services.analysis.app import create_app as create_analysis
 from services.analysis.settings import AnalysisSettings
 from services.auth.app import create_app as create_auth
+from services.auth.models import sign_outs as auth_sign_outs
 from services.auth.settings import AuthSettings
+from services.chassis.database import Database
 from services.chassis.messaging.local import LocalBroker
 from services.chassis.metrics import Metrics
 from services.chassis.serving import bind, listening, running
 from services.chassis.settings import load
+from services.chassis.signouts import SignOuts
 from services.chassis.startup import StartupError
 from services.tasks.app import create_app as create_tasks
+from services.tasks.models import sign_outs as tasks_sign_outs
 from services.tasks.photos.files import FilePhotos
 from services.tasks.settings import TasksSettings
 
@@ -46,11 +53,9 @@ async def backend(settings: EmbeddedSettings, metrics: Metrics) -> AsyncIterator
         stack.callback(sock.close)
         inside = f"http://127.0.0.1:{sock.getsockname()[1]}"
         issuer = _issuer(data / "issuer.pem")
-        google = {
-            "auth_mode": settings.mode,
-            "google_client_ids": settings.google_client_ids or (CLIENT_ID,),
-            **({} if settings.google_client_ids else {"google_certs_url": f"{inside}/dev/certs"}),
-        }
+        google: dict[str, Any] = {"auth_mode": settings.mode, "google_client_ids": settings.google_client_ids}
+        if settings.has_development_issuer:
+            google |= {"google_client_ids": (CLIENT_ID,), "google_certs_url": f"{inside}/dev/certs"}
         between = {
             "rabbitmq_url": "in-process",
             # Kept, because the pseudonyms of people who signed out or deleted their accounts are made with it.
@@ -67,22 +72,39 @@ async def backend(settings: EmbeddedSettings, metrics: Metrics) -> AsyncIterator
         )
         gateway_settings = load(GatewaySettings, **google, **between)
         analysis_settings = load(AnalysisSettings, **between)
+        is_restored_copy = is_restored(data)
         broker = LocalBroker(data / "events.sqlite3", metrics)
 
-        auth = await stack.enter_async_context(running(create_auth(auth_settings, metrics, lambda: broker)))
+        development = f"/dev{TOKEN_PATH}" if settings.has_development_issuer else None
+        auth = await stack.enter_async_context(
+            running(create_auth(auth_settings, metrics, lambda: broker, development))
+        )
         tasks = await stack.enter_async_context(
             running(create_tasks(tasks_settings, metrics, lambda: broker, lambda: FilePhotos(data / "photos")))
         )
+        if is_restored_copy:
+            await _sign_out_everybody(auth_settings, tasks_settings)
+        note_epoch(data)
         routes = [Mount("/auth", auth), Mount("/tasks", tasks), Mount("/dev", issuer)]
         await stack.enter_async_context(listening(Starlette(routes=routes), sock))
         await stack.enter_async_context(
             running(create_analysis(analysis_settings, metrics, lambda: broker, _emptied(data / "scratch")))
         )
         gateway = create_gateway(gateway_settings, metrics, Services(auth=auth, tasks=tasks))
-        if not settings.google_client_ids:
+        if settings.has_development_issuer:
             body = BodyLimits(JSON_BYTES, IDLE_SECONDS, JSON_SECONDS)
             gateway.mount("/dev", Limited(issuer, body))
         yield await stack.enter_async_context(running(gateway))
+
+
+async def _sign_out_everybody(auth: AuthSettings, tasks: TasksSettings) -> None:
+    for settings, table in ((auth, auth_sign_outs), (tasks, tasks_sign_outs)):
+        database = Database(settings.sql_url)
+        try:
+            signed_out = SignOuts(database, table, settings.service_token.get_secret_value())
+            await signed_out.note_everybody(int(time.time()))
+        finally:
+            await database.close()
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from services.chassis.settings import is_loopback
 
 CLIENT_ID = "development"
 KEY_ID = "development"
+TOKEN_PATH = "/token"  # noqa: S105 - not a secret
 LIFETIME_SECONDS = 3600
 
 
@@ -66,7 +67,7 @@ def create_issuer(pem: bytes) -> FastAPI:
     async def certs() -> dict[str, list[dict[str, Any]]]:
         return {"keys": [{**jwk, "kid": KEY_ID, "use": "sig", "alg": "RS256"}]}
 
-    @app.post("/token")
+    @app.post(TOKEN_PATH)
     async def token(request: Request, body: TokenRequest) -> TokenAnswer:
         if request.client is None or not is_loopback(request.client.host) or not _asks_this_machine(request):
             raise Problem(403, "Development tokens are signed for callers on the backend's own machine only.")

@@ -37,7 +37,7 @@ async def _main(stop: Stop) -> None:
     url = f"http://{settings.host if ':' not in settings.host else f'[{settings.host}]'}:{settings.port}"
     with sock, served(metrics, settings.host, settings.metrics_port):
         async with backend(settings, metrics) as app, listening(app, sock, load(DoorSettings).connections()):
-            sign_in = "" if settings.google_client_ids else SIGN_IN.format(url=url)
+            sign_in = SIGN_IN.format(url=url) if settings.has_development_issuer else ""
             warn_of_legacy(settings.mode)
             sys.stdout.write(READY.format(url=url, data=settings.data_dir, mode=settings.mode, sign_in=sign_in))
             sys.stdout.flush()

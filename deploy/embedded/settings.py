@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from services.chassis.settings import AuthMode, CommaSeparated, Port, ServiceSettings, is_loopback
+from services.chassis.settings import AuthMode, CommaSeparated, OidcIssuers, Port, ServiceSettings, is_loopback
 
 
 class EmbeddedSettings(ServiceSettings):
@@ -18,9 +18,17 @@ class EmbeddedSettings(ServiceSettings):
     auth_mode: AuthMode | None = Field(
         None, description="by default `legacy` when HOST is a loopback address, otherwise `required`"
     )
+    oidc_issuers: OidcIssuers = Field((), description="sign in with these OpenID Connect issuers")
     google_client_ids: CommaSeparated = Field(
-        (), description="sign in with Google; without it a development issuer signs, for callers on this machine only"
+        (),
+        description="sign in with Google; without it and OIDC_ISSUERS a development issuer signs, for callers on this "
+        "machine only",
     )
+
+    @property
+    def has_development_issuer(self) -> bool:
+        """Whether a stand-in for Google signs for anybody: only where nobody else can be asked."""
+        return not self.google_client_ids and not self.oidc_issuers
 
     @property
     def mode(self) -> AuthMode:

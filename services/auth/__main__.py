@@ -1,4 +1,5 @@
-"""``python -m services.auth``: serve, ``migrate``, announce every profile again, or delete accounts."""
+"""``python -m services.auth``: serve, ``migrate``, announce every profile again, delete accounts, or sign
+everybody out."""
 
 import re
 import sys
@@ -9,18 +10,19 @@ from typing import TypeVar
 
 import typer
 
+from contracts.user_ids import normalised
+from services.auth.accounts import Accounts
 from services.auth.app import MIGRATIONS, SERVICE, create_app
 from services.auth.models import outbox, sign_outs
 from services.auth.settings import AuthSettings
-from services.auth.store import UserStore, announce_profiles, deleted_before
+from services.auth.store import UserStore, announce_names, announce_profiles, deleted_before
 from services.chassis.access import warn_of_legacy
 from services.chassis.command_line import Commands, command_line
 from services.chassis.database import Database
-from services.chassis.identity import Identity, normalised
 from services.chassis.logs import configure_logs
 from services.chassis.messaging.rabbitmq import RabbitBroker
 from services.chassis.metrics import Metrics, served
-from services.chassis.migrations import migrate_alone
+from services.chassis.migrations import migrate, migrate_alone
 from services.chassis.outbox import Outbox
 from services.chassis.serving import Stop, bind, run
 from services.chassis.serving import serve as serve_app
@@ -53,9 +55,13 @@ async def _migrate() -> None:
 
 
 def _announce_profiles() -> None:
-    """Tell the other services again of every profile: events may have been lost, as before a restore."""
+    """Tell the other services again of every profile, and of what accounts are called.
+
+    Events may have been lost, as before a restore.
+    """
 
     async def main(database: Database, _: str) -> int:
+        await announce_names(database, Outbox(outbox))
         return await announce_profiles(database, Outbox(outbox))
 
     typer.echo(f"{_once(main)} profiles are announced again.")
@@ -65,11 +71,12 @@ def _delete_account(user_id: str = typer.Argument(help="as the person signs in: 
     """Delete an account as its owner would: at once here, within a minute or two what tasks keeps of it."""
 
     async def main(database: Database, secret: str) -> bool:
-        store = _users(database, secret)
-        if await store.find(normalised(user_id)) is None:
-            return False
-        await store.delete_account(_owner(normalised(user_id)))
-        return True
+        accounts = _accounts(database, secret)
+        account = await accounts.named(normalised(user_id))
+        owner = None if account is None else await accounts.owner(account)
+        if owner is not None:
+            await _users(database, secret).delete_account(owner)
+        return owner is not None
 
     if not _once(main):
         typer.echo("There is no such account; nothing was done.", err=True)
@@ -89,21 +96,34 @@ def _repeat_deletions() -> None:
             raise typer.Exit(1) from None
 
     async def main(database: Database, secret: str) -> int:
-        store = _users(database, secret)
+        store, accounts = _users(database, secret), _accounts(database, secret)
         user_ids = await deleted_before(database, secret, deletions)
         for user_id in user_ids:
-            await store.delete_account(_owner(user_id))
+            owner = await accounts.owner(user_id)
+            if owner is not None:
+                await store.delete_account(owner)
         return len(user_ids)
 
     typer.echo(f"{_once(main)} of {len(deletions)} deletions repeated; the other accounts are not here.")
+
+
+def _sign_out_everybody() -> None:
+    """Refuse every token from before now, as after a restore: the sign-outs since the backup are lost."""
+
+    async def main(database: Database, secret: str) -> None:
+        await migrate(database, SERVICE, MIGRATIONS)
+        await SignOuts(database, sign_outs, secret).note_everybody(int(time.time()))
+
+    _once(main)
+    typer.echo("Tokens from before now are refused by auth.")
 
 
 def _users(database: Database, secret: str) -> UserStore:
     return UserStore(database, Outbox(outbox), SignOuts(database, sign_outs, secret))
 
 
-def _owner(user_id: str) -> Identity:
-    return Identity(frozenset({user_id}), proved_at=int(time.time()))
+def _accounts(database: Database, secret: str) -> Accounts:
+    return Accounts(database, Outbox(outbox), SignOuts(database, sign_outs, secret))
 
 
 def _once(main: Callable[[Database, str], Awaitable[T]]) -> T:
@@ -129,5 +149,6 @@ if __name__ == "__main__":
     app = command_line(Commands(SERVICE, serve=_serve, migrate=_migrate))
     app.command("announce-profiles")(_announce_profiles)
     app.command("delete-account")(_delete_account)
+    app.command("sign-out-everybody")(_sign_out_everybody)
     app.command("repeat-deletions")(_repeat_deletions)
     app()

@@ -33,10 +33,10 @@ def household(row: Mapping[str, Any]) -> Household:
     )
 
 
-def profile(row: Mapping[str, Any]) -> Profile:
-    """A stored profile, for its owner."""
+def profile(row: Mapping[str, Any], name: str) -> Profile:
+    """Return a stored profile for its owner, who is called ``name``."""
     return Profile(
-        userID=row["userID"],
+        userID=name,
         zipCode=row["zipCode"],
         ownership=row["ownership"],
         energyCompany=row["energyCompany"],

@@ -6,13 +6,10 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from services.auth.signing import decode_seeds
 from services.chassis.settings import (
-    AuthMode,
-    CommaSeparated,
-    HttpUrl,
     Port,
     Secret,
     ServerUrl,
-    ServiceSettings,
+    SignInSettings,
     is_guessable,
 )
 
@@ -23,20 +20,13 @@ def _seeds(value: SecretStr) -> SecretStr:
     return value
 
 
-class AuthSettings(ServiceSettings):
+class AuthSettings(SignInSettings):
     """The auth service's environment."""
 
     port: Port = Field(8001, description="port to listen on")
     metrics_port: Port | None = Field(9001, description="port of `/metrics`")
     sql_url: ServerUrl = Field(description="MySQL (or SQLite) for users; without a database name the old backend's")
     rabbitmq_url: ServerUrl = Field(description="RabbitMQ, `amqp://user:password@host:5672/`")
-    auth_mode: AuthMode = Field("required", description="`legacy` lets requests without a token in")
-    google_client_ids: CommaSeparated = Field(
-        min_length=1, description="audiences of accepted Google ID tokens, comma separated"
-    )
-    google_certs_url: HttpUrl = Field(
-        "https://www.googleapis.com/oauth2/v1/certs", description="where the certificates of ID tokens are"
-    )
     access_token_keys: Annotated[SecretStr, AfterValidator(_seeds)] = Field(
         description="Ed25519 seeds (`openssl rand -base64 32`), comma separated; the first signs, all are accepted"
     )

@@ -16,6 +16,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.chassis.identity import ACCESS_ALGORITHM, ACCESS_AUDIENCE, ACCESS_ISSUER
+from services.chassis.people import Identity
 
 
 def decode_seeds(text: str) -> list[bytes]:
@@ -52,20 +53,23 @@ class Signer:
         self._keys = [_Key.of(seed) for seed in seeds]
         self.lifetime_seconds = lifetime_seconds
 
-    def sign(self, user_id: str, proved_at: int) -> str:
-        """A token that proves ``user_id`` for ``lifetime_seconds``.
+    def sign(self, identity: Identity) -> str:
+        """Return a token that proves the person for ``lifetime_seconds``. The account must be known.
 
-        ``proved_at`` (Unix time in seconds) is when the Google token was issued that it is given for: a sign-out that
-        refuses the one refuses the other, whatever the time at which they were traded.
+        The token carries when the ID token was issued that it is given for: a sign-out that refuses the one refuses
+        the other, whenever they were traded. It also carries who the person is and its names, so that no service has
+        to ask for them.
         """
         key, present = self._keys[0], int(time.time())
         claims = {
             "iss": ACCESS_ISSUER,
             "aud": ACCESS_AUDIENCE,
-            "sub": user_id,
+            "sub": identity.account,
+            "person": identity.person,
+            "names": sorted(identity.names),
             "iat": present,
             "nbf": present,
-            "auth_time": proved_at,
+            "auth_time": identity.proved_at,
             "exp": present + self.lifetime_seconds,
             "jti": str(uuid.uuid4()),
         }

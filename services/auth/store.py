@@ -3,18 +3,17 @@
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.events import AccountDeleted, ProfileUpdated, SignedOut
-from services.auth.models import users
+from contracts.events import AccountBound, AccountDeleted, ProfileUpdated, SignedOut
+from services.auth.models import names, users
 from services.auth.profiles import household
 from services.chassis.database import Database, now
-from services.chassis.identity import SIGNED_OUT, Identity, InvalidTokenError
 from services.chassis.outbox import Outbox
+from services.chassis.people import Identity
 from services.chassis.pseudonyms import pseudonym
 from services.chassis.signouts import SignOuts
 
@@ -22,39 +21,24 @@ PAGE = 200
 
 
 class UserStore:
-    """Reads and writes ``UserData``; user ids are given normalised."""
+    """Reads and writes ``UserData``. User ids are ids of accounts; :mod:`services.auth.accounts` finds them."""
 
     def __init__(self, database: Database, outbox: Outbox, sign_outs: SignOuts) -> None:
         self._database = database
         self._outbox = outbox
         self._sign_outs = sign_outs
 
-    async def open_account(self, user_id: str, identity: Identity) -> Literal["created", "exists"]:
-        """Make sure that the user exists. Raises :class:`InvalidTokenError` after a sign-out.
-
-        The versions of a new account's profiles go on from the present time (Unix time in milliseconds), and so are
-        higher than those of an account of the same name that was deleted before.
-        """
-        if await self._sign_outs.refuse(identity):
-            raise InvalidTokenError(SIGNED_OUT)
-        if await self.find(user_id) is not None:
-            return "exists"
-        new = {"userID": user_id, "createdAt": now(), "updatedAt": now(), "profileVersion": int(time.time() * 1000)}
-        try:
-            async with self._database.write() as connection:
-                await connection.execute(sa.insert(users).values(**new))
-                # Once more, because the account may have been deleted since: the row must not come back.
-                if await self._sign_outs.refuse_within(connection, identity):
-                    raise InvalidTokenError(SIGNED_OUT)
-        except IntegrityError:
-            return "exists"  # somebody else's request was faster
-        return "created"
-
     async def find(self, user_id: str) -> Mapping[str, Any] | None:
         """The user's row."""
         async with self._database.read() as connection:
             row = (await connection.execute(sa.select(users).where(users.c.userID == user_id))).first()
         return None if row is None else row._asdict()
+
+    async def names(self, user_id: str) -> list[str]:
+        """Return the names that lead to the account."""
+        query = sa.select(names.c.name).where(names.c.account == user_id).order_by(names.c.name)
+        async with self._database.read() as connection:
+            return list((await connection.scalars(query)).all())
 
     async def change_profile(self, user_id: str, changes: Mapping[str, Any]) -> bool:
         """Store ``changes`` and, in the same transaction, the event that tells of them; False for an unknown user."""
@@ -91,17 +75,28 @@ class UserStore:
         return until
 
     async def delete_account(self, identity: Identity) -> None:
-        """Delete what is kept under each of the person's user ids, sign the person out, and tell so."""
+        """Delete what is kept under each of the person's user ids, sign the person out, and tell so.
+
+        The release before gave people without a binding an account for the address and one for the subject.
+        """
         async with self._database.write() as connection:
             deleted_at = (await connection.execute(sa.select(now()))).scalar_one()  # as submissions are dated
             until = await self._sign_out(connection, identity)
-            await self._outbox.withdraw(connection, ProfileUpdated, identity.user_ids)
+            for kind in (ProfileUpdated, AccountBound):
+                await self._outbox.withdraw(connection, kind, identity.user_ids)
             for user_id in sorted(identity.user_ids):
                 mine = users.c.userID == user_id
                 version = await connection.scalar(sa.select(users.c.profileVersion).where(mine).with_for_update())
                 await connection.execute(sa.delete(users).where(mine))
+                lead_here = names.c.account == user_id
+                highest = await connection.scalar(sa.select(sa.func.max(names.c.version)).where(lead_here))
+                await connection.execute(sa.delete(names).where(lead_here))
                 deleted = AccountDeleted(
-                    user_id=user_id, deleted_at=deleted_at, profile_version=version or 0, signed_out_until=until
+                    user_id=user_id,
+                    deleted_at=deleted_at,
+                    profile_version=version or 0,
+                    signed_out_until=until,
+                    names_version=highest or 0,
                 )
                 await self._outbox.add(connection, deleted)
         self._outbox.poke()
@@ -122,6 +117,20 @@ async def announce_profiles(database: Database, outbox: Outbox) -> int:
         if not rows:
             return announced
         announced, last = announced + len(rows), rows[-1]["userID"]
+
+
+async def announce_names(database: Database, outbox: Outbox) -> int:
+    """Tell again of every name that leads to an account, for readers that may have missed it; how many."""
+    announced, last = 0, ""
+    while True:
+        page = sa.select(names).where(names.c.name > last).order_by(names.c.name).limit(PAGE)
+        async with database.write() as connection:
+            rows = (await connection.execute(page)).all()
+            events = [AccountBound(user_id=row.account, names=(row.name,), version=row.version) for row in rows]
+            await outbox.add(connection, *events)
+        if not rows:
+            return announced
+        announced, last = announced + len(rows), rows[-1].name
 
 
 async def deleted_before(database: Database, secret: str, deletions: Mapping[str, datetime]) -> list[str]:

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 import structlog
 from starlette.requests import Request
 
-from services.chassis.identity import SIGNED_OUT, Bearers, Identity, InvalidTokenError, KeysUnavailableError
+from contracts.user_ids import is_lookalike
+from services.chassis.identity import SIGNED_OUT, Bearers, InvalidTokenError, KeysUnavailableError
+from services.chassis.people import Identity
 from services.chassis.problems import Problem, unavailable
 from services.chassis.settings import AuthMode
 
 log = structlog.get_logger(__name__)
 
+LOOKALIKE = "This e-mail address is written in characters that stand for others. Please type it in plain letters."
 PLEASE_SIGN_IN = "Please sign in: this needs an Authorization header with a Bearer token."
 BEARER = {"WWW-Authenticate": "Bearer"}
 
@@ -34,8 +37,19 @@ class Caller:
     identity: Identity | None
 
     def may_use(self, user_id: str) -> bool:
-        """Whether the caller may act as ``user_id``."""
-        return self.identity is None or self.identity.may_use(user_id)
+        """Return whether the caller may act as ``user_id``. Raise :class:`Problem` 422 when that may mean two people.
+
+        Without a token only the name tells one person from another.
+        """
+        if self.identity is not None:
+            return self.identity.may_use(user_id)
+        if is_lookalike(user_id.strip()):
+            raise Problem(422, LOOKALIKE)
+        return True
+
+    def owns(self, user_id: str | None) -> bool:
+        """Return whether what is stored under ``user_id`` is the caller's."""
+        return self.identity is None or user_id in self.identity.user_ids
 
     def refuse_signed_out(self, until: int | None) -> None:
         """Raise :class:`Problem` 401 when the caller was signed out for tokens that were issued ``until`` then."""
@@ -45,13 +59,15 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The doorkeeper of a service. ``signed_out`` tells whether a person has signed out since the token was issued.
+    """The doorkeeper of a service.
 
-    The gateway has no database to ask, and leaves that to the services.
+    ``accounts`` finds the account of a person whose token does not name it. ``signed_out`` tells whether a person has
+    signed out since the token was issued. The gateway has no database to ask, and leaves both to the services.
     """
 
     bearers: Bearers
     mode: AuthMode
+    accounts: Callable[[Identity], Awaitable[Identity]] | None = None
     signed_out: Callable[[Identity], Awaitable[bool]] | None = None
 
     async def caller(self, request: Request) -> Caller:
@@ -68,6 +84,8 @@ class Access:
             raise Problem(400, "Send one Authorization header.")
         try:
             identity = await self.bearers.identify(headers[0] if headers else None)
+            if identity is not None and identity.account is None and self.accounts is not None:
+                identity = await self.accounts(identity)
         except InvalidTokenError as error:
             raise Problem(401, f"Invalid token: {error}", BEARER) from error
         except KeysUnavailableError as error:

@@ -33,6 +33,7 @@ class CachedDocument:
         self._body: bytes | None = None
         self._fresh_until = float("-inf")
         self._fetched_at = float("-inf")
+        self._has_failed = False
         self._fetching = asyncio.Lock()
 
     async def get(self) -> bytes:
@@ -52,6 +53,12 @@ class CachedDocument:
         await self._fetch(lambda: self._clock() - self._fetched_at >= LEAST_REFETCH_SECONDS)
         return await self.get()
 
+    async def check(self) -> None:
+        """Raise :class:`DocumentUnavailableError` when the last fetch has failed, though an old copy may serve."""
+        await self.get()
+        if self._has_failed:
+            raise DocumentUnavailableError(self._url)
+
     def _is_fresh(self) -> bool:
         """Whether no fetch is due; also true for a moment after a failed one, so that nobody waits for two."""
         return self._clock() < self._fresh_until
@@ -61,7 +68,9 @@ class CachedDocument:
             if not needed():
                 return  # somebody fetched it while we waited
             try:
-                async with self._http.get(self._url, timeout=aiohttp.ClientTimeout(total=FETCH_SECONDS)) as response:
+                timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS)
+                # A redirect could lead from https to where anybody writes the keys.
+                async with self._http.get(self._url, timeout=timeout, allow_redirects=False) as response:
                     response.raise_for_status()
                     body = await _read(response)
                     age = re.search(r"\bmax-age=(\d+)", response.headers.get("Cache-Control", ""))
@@ -69,11 +78,11 @@ class CachedDocument:
                 log.warning(
                     "cannot fetch keys", url=self._url, error=type(error).__name__, stale=self._body is not None
                 )
-                self._fetched_at = self._clock()
+                self._fetched_at, self._has_failed = self._clock(), True
                 pause = EMPTY_RETRY_SECONDS if self._body is None else LEAST_REFETCH_SECONDS
                 self._fresh_until = self._fetched_at + pause
                 return
-            self._body = body
+            self._body, self._has_failed = body, False
             self._fetched_at = self._clock()
             seconds = float(age.group(1)) if age else DEFAULT_MAX_AGE_SECONDS
             self._fresh_until = self._fetched_at + min(max(seconds, LEAST_REFETCH_SECONDS), LONGEST_MAX_AGE_SECONDS)

@@ -16,6 +16,7 @@ from services.chassis.cancellation import cancellation_kept
 log = structlog.get_logger(__name__)
 
 CHECK_SECONDS = 2.0
+KEYS = "sign-in keys"  # of the issuers of ID tokens: without them people who are signed in go on
 
 Checks = Mapping[str, Callable[[], Awaitable[object]]]
 

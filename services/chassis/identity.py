@@ -27,13 +27,15 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.auth.exceptions import GoogleAuthError
 
+from contracts.user_ids import is_lookalike, normalised
 from services.chassis.documents import DocumentUnavailableError
+from services.chassis.people import GOOGLE_ISSUER, LONGEST_ID, Identity, person_id
 
 ACCESS_ISSUER = "home-energy-audit"
 ACCESS_AUDIENCE = "home-energy-audit"
 ACCESS_ALGORITHM = "EdDSA"
 GOOGLE_ALGORITHM = "RS256"
-GOOGLE_ISSUERS = frozenset({"https://accounts.google.com", "accounts.google.com"})
+GOOGLE_ISSUERS = frozenset({GOOGLE_ISSUER, "accounts.google.com"})
 CLOCK_SKEW_SECONDS = 90  # a clock that jumps by a minute must sign nobody out
 LONGEST_TOKEN = 8192  # characters; Google's have about 1,200
 LONGEST_LIFE_SECONDS = 86_400  # from a token's issue to its end; Google's live an hour, ours as AuthSettings say
@@ -49,7 +51,10 @@ WRONG_SIGNATURE = "its signature is wrong"
 UNKNOWN_KEY = "it is signed with an unknown key"
 TOO_LONG_LIVED = "it is good for longer than a token may be"
 SIGNED_OUT = "you have signed out since then; please sign in again"
-UNREADABLE = "it is no token of ours or of Google's"
+LOOKALIKE = "its e-mail address is written in characters that stand for others"
+NO_ADDRESS = "its e-mail address is none"
+NOBODY = "it names nobody"
+UNREADABLE = "it is no token of ours or of one of the issuers trusted here"
 _GOOGLE_REASONS = (
     ("Token expired", EXPIRED),
     ("Token used too early", TOO_EARLY),
@@ -73,28 +78,6 @@ class KeysUnavailableError(Exception):
     """Nobody can tell now whether the token is good: the issuer's keys cannot be fetched."""
 
 
-def normalised(user_id: str) -> str:
-    """How a user id is stored and compared: an e-mail address in lower case, anything else as it is."""
-    user_id = user_id.strip()
-    return user_id.lower() if "@" in user_id else user_id
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """A person whose token was good, and the user ids that this person may use.
-
-    ``proved_at`` (Unix time in seconds) is when Google said so: when the token was issued, and of an access token,
-    when the Google token was issued that it was given for. What a sign-out refuses is decided by it.
-    """
-
-    user_ids: frozenset[str]
-    proved_at: int
-
-    def may_use(self, user_id: str) -> bool:
-        """Whether ``user_id`` is this person."""
-        return normalised(user_id) in self.user_ids
-
-
 class Keys(Protocol):
     """Where public keys are read from: a :class:`~services.chassis.documents.CachedDocument`, or auth's own."""
 
@@ -105,7 +88,7 @@ class Keys(Protocol):
         """The same, after a look whether it has changed."""
 
 
-class _PublishedKeys:
+class PublishedKeys:
     """The public keys of an issuer, each parsed once for as long as the document stays the same.
 
     ``parse`` finds a key of the algorithm in a document; None when it has none by that id.
@@ -154,7 +137,7 @@ class Proof:
     """That a token was good: whom it proves, and for how long it goes on doing so."""
 
     identity: Identity
-    published: _PublishedKeys
+    published: PublishedKeys
     key_id: str
     key: Any
     begins: int  # Unix time
@@ -168,11 +151,18 @@ class Proof:
         return self.begins - CLOCK_SKEW_SECONDS <= present < self.ends + CLOCK_SKEW_SECONDS
 
 
+class Proves(Protocol):
+    """Checks ID tokens: of Google, or of every issuer that is trusted."""
+
+    async def prove(self, token: str) -> Proof:
+        """The person. Raises :class:`InvalidTokenError` or :class:`KeysUnavailableError`."""
+
+
 class GoogleTokens:
     """Checks Google ID tokens; ``certificates`` may come from any URL in one of Google's two formats."""
 
     def __init__(self, certificates: Keys, client_ids: Sequence[str]) -> None:
-        self._certificates = _PublishedKeys(certificates, _google_key)
+        self._certificates = PublishedKeys(certificates, _google_key)
         self._client_ids = list(client_ids)
 
     async def prove(self, token: str) -> Proof:
@@ -185,18 +175,15 @@ class GoogleTokens:
         claims = await asyncio.to_thread(self._verify, token, {key_id: key})
         if claims.get("iss") not in GOOGLE_ISSUERS:
             raise InvalidTokenError(WRONG_ISSUER)
-        email, subject = claims.get("email"), claims.get("sub")
-        names = {normalised(subject)} if isinstance(subject, str) else set()
+        subject, address = subject_of(claims), None
+        email = claims.get("email")
         if isinstance(email, str) and email:
             if claims.get("email_verified") is not True:
                 raise InvalidTokenError("its e-mail address is not verified")
-            names.add(normalised(email))
-        names.discard("")
-        if not names:
-            raise InvalidTokenError("it names nobody")
+            address = address_of(email)
+        identity = proved_identity(GOOGLE_ISSUER, subject, address, int(claims["iat"]))
         # google-auth counts whole seconds: rounded inwards, what is remembered is never good when the check says no.
         begins, ends = math.ceil(max(claims["iat"], claims.get("nbf", 0))), math.floor(claims["exp"])
-        identity = Identity(frozenset(names), int(claims["iat"]))
         return Proof(identity, self._certificates, key_id, key, begins, ends)
 
     def _verify(self, token: str, keys: Mapping[str, str]) -> Mapping[str, Any]:
@@ -207,13 +194,7 @@ class GoogleTokens:
         except (GoogleAuthError, ValueError, TypeError, RecursionError) as error:
             reason = next((reason for start, reason in _GOOGLE_REASONS if str(error).startswith(start)), UNREADABLE)
             raise InvalidTokenError(reason) from None
-        # What google-auth leaves unchecked: it compares any numbers, among them NaN, and does not look at nbf.
-        times = [claims["iat"], claims["exp"], claims.get("nbf", 0)]
-        if not all(isinstance(at, int | float) and 0 <= at <= FARTHEST_TIME for at in times):
-            raise InvalidTokenError(UNREADABLE)
-        if times[2] > time.time() + CLOCK_SKEW_SECONDS:
-            raise InvalidTokenError(TOO_EARLY)
-        _refuse_long_lived(claims)
+        raise_if_times_are_wrong(claims)  # google-auth compares any numbers, among them NaN, and does not look at nbf
         return claims
 
 
@@ -221,7 +202,7 @@ class AccessTokens:
     """Checks our own access tokens against the JWKS of auth."""
 
     def __init__(self, jwks: Keys) -> None:
-        self._jwks = _PublishedKeys(jwks, _access_key)
+        self._jwks = PublishedKeys(jwks, _access_key)
 
     async def prove(self, token: str) -> Proof:
         """The person that ``token`` proves, and for how long.
@@ -241,23 +222,57 @@ class AccessTokens:
                 options={"require": ["exp", "iat", "sub", "aud", "iss"]},
             )
         except jwt.PyJWTError as error:
-            reason = next((reason for kind, reason in _ACCESS_REASONS if isinstance(error, kind)), UNREADABLE)
-            raise InvalidTokenError(reason) from None
+            raise InvalidTokenError(reason_of(error)) from None
         _refuse_long_lived(claims)
-        name = normalised(claims["sub"])
-        if not name:
-            raise InvalidTokenError("it names nobody")
-        identity = Identity(frozenset({name}), int(claims.get("auth_time", claims["iat"])))
+        identity = _identity(claims)
         begins = max(int(claims["iat"]), int(claims.get("nbf", 0)))
         return Proof(identity, self._jwks, key_id, key, begins, int(claims["exp"]))
+
+
+def subject_of(claims: Mapping[str, Any]) -> str:
+    """Return whom an ID token is about. Raise :class:`InvalidTokenError` when it names nobody."""
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or not subject.strip() or len(subject) > LONGEST_ID:
+        raise InvalidTokenError(NOBODY)
+    return subject
+
+
+def proved_identity(issuer: str, subject: str, address: str | None, proved_at: int) -> Identity:
+    """Return the person of an ID token, who is called by the address and, unless it looks like one, the subject."""
+    names = ({subject.strip()} if "@" not in subject else set()) | ({address} if address is not None else set())
+    if not names:
+        raise InvalidTokenError(NOBODY)
+    return Identity(person_id(issuer, subject), frozenset(names), proved_at, address)
+
+
+def address_of(email: str) -> str:
+    """Return a verified address as a name of the person. Raise :class:`InvalidTokenError` for what can be none."""
+    if is_lookalike(email.strip()):
+        raise InvalidTokenError(LOOKALIKE)
+    address = normalised(email)
+    if "@" not in address or len(address) > LONGEST_ID:
+        raise InvalidTokenError(NO_ADDRESS)
+    return address
+
+
+def _identity(claims: Mapping[str, Any]) -> Identity:
+    """The person of an access token. The release before gave tokens that say no more than one name."""
+    account = normalised(claims["sub"])
+    if not account:
+        raise InvalidTokenError(NOBODY)
+    names, person = claims.get("names", [account]), claims.get("person", account)
+    if not isinstance(person, str) or not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+        raise InvalidTokenError(UNREADABLE)
+    proved_at = int(claims.get("auth_time", claims["iat"]))
+    return Identity(person, frozenset(map(normalised, names)), proved_at, account=account)
 
 
 class Bearers:
     """Checks an ``Authorization`` header of either kind, and remembers the good ones."""
 
-    def __init__(self, access: AccessTokens, google: GoogleTokens, most_remembered: int = MOST_REMEMBERED) -> None:
+    def __init__(self, access: AccessTokens, id_tokens: "Proves", most_remembered: int = MOST_REMEMBERED) -> None:
         self._access = access
-        self._google = google
+        self._id_tokens = id_tokens
         self._most_remembered = most_remembered
         self._proofs: OrderedDict[bytes, Proof] = OrderedDict()  # by digest: no token lies about in memory
 
@@ -279,9 +294,9 @@ class Bearers:
         return proof.identity
 
     async def _check(self, token: str) -> Proof:
-        if _claimed_issuer(token) == ACCESS_ISSUER:
+        if claimed_issuer(token) == ACCESS_ISSUER:
             return await self._access.prove(token)
-        return await self._google.prove(token)
+        return await self._id_tokens.prove(token)
 
     def _remember(self, digest: bytes, proof: Proof) -> None:
         self._proofs[digest] = proof
@@ -296,29 +311,52 @@ def _refuse_long_lived(claims: Mapping[str, Any]) -> None:
         raise InvalidTokenError(TOO_LONG_LIVED)
 
 
+def raise_if_times_are_wrong(claims: Mapping[str, Any]) -> None:
+    """Raise :class:`InvalidTokenError` for times that are none, for a beginning to come, and for a life too long."""
+    times = [claims["iat"], claims["exp"], claims.get("nbf", 0)]
+    if not all(isinstance(at, int | float) and 0 <= at <= FARTHEST_TIME for at in times):
+        raise InvalidTokenError(UNREADABLE)
+    if times[2] > time.time() + CLOCK_SKEW_SECONDS:
+        raise InvalidTokenError(TOO_EARLY)
+    _refuse_long_lived(claims)
+
+
+def reason_of(error: Exception) -> str:
+    """Return why PyJWT refused a token, without its own words: they repeat parts of the token."""
+    return next((reason for kind, reason in _ACCESS_REASONS if isinstance(error, kind)), UNREADABLE)
+
+
 def _refuse_odd(token: str) -> None:
     if len(token) > LONGEST_TOKEN or not token.isascii():
         raise InvalidTokenError(UNREADABLE)
 
 
-def _key_id(token: str, algorithm: str) -> str:
-    """The key that ``token`` claims to be signed with. The header is only ever asked which of our keys to try."""
+def header_of(token: str) -> Mapping[str, Any]:
+    """Return the header of an unchecked token. Raise :class:`InvalidTokenError` when it has none."""
     _refuse_odd(token)
     try:
-        header = jwt.get_unverified_header(token)
+        return jwt.get_unverified_header(token)
     except jwt.PyJWTError:
         raise InvalidTokenError(UNREADABLE) from None
+
+
+def _key_id(token: str, algorithm: str) -> str:
+    """The key that ``token`` claims to be signed with. The header is only ever asked which of our keys to try."""
+    header = header_of(token)
     key_id = header.get("kid")
     if header.get("alg") != algorithm or not isinstance(key_id, str):
         raise InvalidTokenError(UNREADABLE)
     return key_id
 
 
-def _claimed_issuer(token: str) -> object:
+def claimed_issuer(token: str) -> str:
+    """Return the issuer that an unchecked token names; empty when that can be none."""
+    _refuse_odd(token)
     try:
-        return jwt.decode(token, options={"verify_signature": False}).get("iss")
+        issuer = jwt.decode(token, options={"verify_signature": False}).get("iss")
     except jwt.PyJWTError:
         raise InvalidTokenError(UNREADABLE) from None
+    return issuer if isinstance(issuer, str) else ""
 
 
 def _google_key(document: Mapping[str, Any], key_id: str) -> str | None:
@@ -326,7 +364,7 @@ def _google_key(document: Mapping[str, Any], key_id: str) -> str | None:
     if "keys" not in document:
         certificate = document.get(key_id)
         return certificate if isinstance(certificate, str) and certificate else None
-    key = _jwk(document, key_id, GOOGLE_ALGORITHM)
+    key = published_key(document, key_id, GOOGLE_ALGORITHM)
     if key is None or not isinstance(key.key, RSAPublicKey):
         return None
     return key.key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
@@ -334,11 +372,12 @@ def _google_key(document: Mapping[str, Any], key_id: str) -> str | None:
 
 def _access_key(document: Mapping[str, Any], key_id: str) -> Any:
     """The public key that ``key_id`` names, or None."""
-    key = _jwk(document, key_id, ACCESS_ALGORITHM)
+    key = published_key(document, key_id, ACCESS_ALGORITHM)
     return None if key is None else key.key
 
 
-def _jwk(document: Mapping[str, Any], key_id: str, algorithm: str) -> jwt.PyJWK | None:
+def published_key(document: Mapping[str, Any], key_id: str, algorithm: str) -> jwt.PyJWK | None:
+    """Return the key of a JWKS that ``key_id`` names, or None when there is none for the algorithm."""
     keys = document.get("keys")
     for key in keys if isinstance(keys, list) else ():
         if isinstance(key, dict) and key.get("kid") == key_id:

@@ -5,10 +5,19 @@ A secret that is an example or easy to guess is wrong. The embedded backend make
 
 from ipaddress import ip_address
 from itertools import pairwise
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyNetwork, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from services.chassis.startup import StartupError
@@ -90,6 +99,43 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 AuthMode = Literal["required", "legacy"]
 
 
+class Issuer(NamedTuple):
+    """An OpenID Connect issuer, and whom its tokens are to be made for: the client ids of the app."""
+
+    url: str
+    audiences: tuple[str, ...]
+
+
+def is_safe_url(url: str) -> bool:
+    """Return whether what is fetched from ``url`` is its server's word: over https, or on this machine."""
+    if not names_a_server(url):
+        return False
+    parts = urlsplit(url)
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+
+
+def _issuers(value: Any) -> Any:
+    """``https://issuer client-id client-id, https://issuer client-id``."""
+    if not isinstance(value, str):
+        return value
+    issuers = []
+    for entry in filter(None, map(str.strip, value.split(","))):
+        url, *audiences = entry.split()
+        if not is_safe_url(url) or urlsplit(url).query or urlsplit(url).fragment:
+            raise ValueError("each issuer must be an https address, as its tokens name it")
+        if not audiences:
+            raise ValueError("each issuer needs a client id behind its address, after a space")
+        if urlsplit(url).hostname == "accounts.google.com":
+            raise ValueError("Google's client ids belong into GOOGLE_CLIENT_IDS")
+        issuers.append(Issuer(url, tuple(audiences)))
+    if len({issuer.url for issuer in issuers}) < len(issuers):
+        raise ValueError("an issuer is named twice; give it all of its client ids at once")
+    return tuple(issuers)
+
+
+OidcIssuers = Annotated[tuple[Issuer, ...], NoDecode, BeforeValidator(_issuers)]
+
+
 class ServiceSettings(BaseSettings):
     """What every process can be told."""
 
@@ -102,6 +148,32 @@ class ServiceSettings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
     log_format: Literal["json", "console"] = Field("json", description="one JSON object a line, or coloured text")
+
+
+class SignInSettings(ServiceSettings):
+    """What every process that checks tokens can be told."""
+
+    auth_mode: AuthMode = Field("required", description="`legacy` lets requests without a token in")
+    oidc_issuers: OidcIssuers = Field(
+        (),
+        description="OpenID Connect issuers whose ID tokens are accepted, comma separated: the address, a space, and "
+        "the client ids (`https://appleid.apple.com com.example.app, https://login.example.org web phone`)",
+    )
+    google_client_ids: CommaSeparated = Field(
+        (),
+        validate_default=True,
+        description="audiences of accepted Google ID tokens, comma separated; needed unless OIDC_ISSUERS is set",
+    )
+    google_certs_url: HttpUrl = Field(
+        "https://www.googleapis.com/oauth2/v1/certs", description="where the certificates of Google's ID tokens are"
+    )
+
+    @field_validator("google_client_ids")
+    @classmethod
+    def _someone_signs_in(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not value and info.data.get("oidc_issuers") == ():
+            raise ValueError("is not set, and neither is OIDC_ISSUERS: nobody could sign in")
+        return value
 
 
 S = TypeVar("S", bound=BaseSettings)

@@ -14,13 +14,17 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.database import Database, key_string
-from services.chassis.identity import LONGEST_LIFE_SECONDS, Identity
+from services.chassis.identity import LONGEST_LIFE_SECONDS
+from services.chassis.people import Identity
 from services.chassis.pseudonyms import PSEUDONYM_LENGTH, pseudonym
 
 # Nobody can trade a refused token for a new one, so whatever counts against a sign-out was issued before it.
 KEPT_SECONDS = LONGEST_LIFE_SECONDS + 3600
 
 _PEOPLE = "signed_out_people"
+# In the place of a pseudonym: after a restore no token from before it counts, whoever's it is. The sign-outs of the
+# time between are lost.
+_EVERYBODY = "everybody"
 
 
 def sign_out_table(metadata: sa.MetaData, name: str) -> sa.Table:
@@ -62,8 +66,13 @@ class SignOuts:
         async with self._database.write() as connection:
             await self.record(connection, [user_id], until)
 
+    async def note_everybody(self, until: int) -> None:
+        """Refuse every token of anybody that was issued by ``until`` (Unix time)."""
+        async with self._database.write() as connection:
+            await connection.execute(sa.insert(self._table).values(person=_EVERYBODY, until=until))
+
     async def refuse(self, identity: Identity) -> bool:
-        """Whether one of the person's user ids has been signed out since the token was issued."""
+        """Whether the person has been signed out since the token was issued, alone or with everybody."""
         async with self._database.read() as connection:
             return await self.refuse_within(connection, identity)
 
@@ -72,6 +81,13 @@ class SignOuts:
         last = await connection.scalar(self._last, self.of(identity))
         return last is not None and identity.proved_at <= last
 
+    async def last_of(self, connection: AsyncConnection, user_id: str) -> int | None:
+        """Return until when tokens of one user id are refused (Unix time); None when it has not been signed out."""
+        last: int | None = await connection.scalar(self._last, {_PEOPLE: [pseudonym(self._secret, user_id)]})
+        return last
+
     def of(self, identity: Identity | None) -> dict[str, list[str]]:
         """The parameters of a query that holds the column :func:`last_sign_out`."""
-        return {_PEOPLE: [pseudonym(self._secret, user_id) for user_id in identity.user_ids] if identity else []}
+        if identity is None:
+            return {_PEOPLE: []}
+        return {_PEOPLE: [*(pseudonym(self._secret, user_id) for user_id in identity.user_ids), _EVERYBODY]}

@@ -1,5 +1,5 @@
-"""``python -m services.tasks``: serve, ``migrate``, look after dead letters, copy the photos for a backup, or
-list the accounts that were deleted."""
+"""``python -m services.tasks``: serve, ``migrate``, look after dead letters, copy the photos for a backup, list
+the accounts that were deleted, or sign everybody out."""
 
 import sys
 import time
@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from contracts.topology import TASKS_ACCOUNTS, TASKS_PROFILES, TASKS_RESULTS
+from contracts.topology import TASKS_ACCOUNTS, TASKS_NAMES, TASKS_PROFILES, TASKS_RESULTS
 from services.chassis.access import warn_of_legacy
 from services.chassis.command_line import Commands, command_line
 from services.chassis.database import Database
@@ -17,14 +17,15 @@ from services.chassis.logs import configure_logs
 from services.chassis.messaging.broker import Broker
 from services.chassis.messaging.rabbitmq import RabbitBroker
 from services.chassis.metrics import Metrics, served
-from services.chassis.migrations import migrate_alone
+from services.chassis.migrations import migrate, migrate_alone
 from services.chassis.outbox import Outbox
 from services.chassis.serving import HELD_BACK_SECONDS, Stop, bind, run
 from services.chassis.serving import serve as serve_app
 from services.chassis.settings import load
+from services.chassis.signouts import SignOuts
 from services.tasks.app import MIGRATIONS, SERVICE, create_app
 from services.tasks.erasure import Erasures
-from services.tasks.models import outbox
+from services.tasks.models import outbox, sign_outs
 from services.tasks.photos.archive import ArchiveError, Copied, export_photos, import_photos, remove_orphans
 from services.tasks.photos.gridfs import GridFSPhotos
 from services.tasks.photos.store import PhotoStoreError
@@ -81,6 +82,29 @@ def _deletions() -> None:
         _fail("Interrupted.")
     for person, deleted_at in deletions:
         typer.echo(f"{person} {deleted_at.isoformat()}")
+
+
+def _sign_out_everybody() -> None:
+    """Refuse every token from before now, as after a restore: the sign-outs since the backup are lost."""
+    is_done = False
+
+    async def main(_: Stop) -> None:
+        nonlocal is_done
+        settings = load(TasksSettings)
+        database = Database(settings.sql_url)
+        try:
+            await database.start()
+            await migrate(database, SERVICE, MIGRATIONS)
+            secret = settings.service_token.get_secret_value()
+            await SignOuts(database, sign_outs, secret).note_everybody(int(time.time()))
+            is_done = True
+        finally:
+            await database.close()
+
+    run(main)
+    if not is_done:
+        _fail("Interrupted.")
+    typer.echo("Tokens from before now are refused by tasks.")
 
 
 def _photos() -> typer.Typer:
@@ -163,7 +187,10 @@ def _fail(reason: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    app = command_line(Commands(SERVICE, _serve, _migrate, _broker, (TASKS_RESULTS, TASKS_PROFILES, TASKS_ACCOUNTS)))
+    app = command_line(
+        Commands(SERVICE, _serve, _migrate, _broker, (TASKS_RESULTS, TASKS_PROFILES, TASKS_ACCOUNTS, TASKS_NAMES))
+    )
     app.command("deletions")(_deletions)
+    app.command("sign-out-everybody")(_sign_out_everybody)
     app.add_typer(_photos(), name="photos")
     app()

@@ -1,8 +1,10 @@
 """The public routes of tasks: parse, call, map."""
 
 import asyncio
+import itertools
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -23,7 +25,8 @@ from contracts.public import (
 )
 from contracts.public import Problem as ProblemDocument
 from contracts.reports import report_image_name
-from services.chassis.identity import normalised
+from contracts.user_ids import normalised
+from services.chassis.access import Caller
 from services.chassis.problems import Problem
 from services.chassis.requests import unless_client_leaves
 from services.tasks.export import ARCHIVE, Export
@@ -149,9 +152,9 @@ async def detect_leak(request: Request) -> SubmissionAnswer:
     state = request.state
     caller = await state.access.bearer(request)
     key = read_key(request.headers.getlist("idempotency-key"))
-    standing, proved_at = Standing(), None
+    standing, proved_at, person = Standing(), None, None
     if caller.identity is not None:
-        proved_at = caller.identity.proved_at
+        proved_at, person = caller.identity.proved_at, caller.identity.person
         signed_out = state.sign_outs.of(caller.identity)
         standing = await state.store.standing(caller.identity.user_ids, key, signed_out)
         caller.refuse_signed_out(standing.signed_out_until)
@@ -161,10 +164,13 @@ async def detect_leak(request: Request) -> SubmissionAnswer:
         submission = read_submission(form.fields)
         if not caller.may_use(submission.user_id):
             raise Problem(403, FOREIGN)
+        submission = replace(submission, user_id=await _account(request, caller, submission.user_id))
         newest = await state.profiles.newest_household(submission.user_id)
         # The commit may succeed although we do not hear of it: from here on only the sweeper may remove photos.
         form.keep()
-        answered = await state.store.submit(job_id, submission, form.photos, key, begun, proved_at, newest)
+        answered = await state.store.submit(
+            job_id, submission, form.photos, key, begun, proved_at, newest=newest, person=person
+        )
         if answered != job_id:
             form.release()
     return SubmissionAnswer(jobId=answered)
@@ -188,7 +194,7 @@ async def follow_job(request: Request, job_id: str) -> Response:
     state = request.state
     caller = await state.access.bearer(request)
     job = await state.store.follow_job(job_id, state.sign_outs.of(caller.identity))
-    if job is None or not caller.may_use(job.userID):
+    if job is None or not caller.owns(job.userID):
         raise Problem(404, "Job not found")
     caller.refuse_signed_out(job.signedOutUntil)
     if job.state == JobState.ERROR:
@@ -225,7 +231,11 @@ async def list_tasks(
     caller = await request.state.access.caller(request)
     if not caller.may_use(user_id):
         raise Problem(403, FOREIGN)
-    tasks = await request.state.store.list_tasks(normalised(user_id), _cursor(before), limit + 1)
+    owners = {await _account(request, caller, normalised(user_id))}
+    if caller.identity is not None:
+        owners |= caller.identity.user_ids
+    found = [await request.state.store.list_tasks(owner, _cursor(before), limit + 1) for owner in sorted(owners)]
+    tasks = sorted(itertools.chain(*found), key=_place, reverse=True)
     page = tasks[:limit]
     more = len(tasks) > limit
     return TaskPage(
@@ -318,10 +328,24 @@ async def export_account(request: Request) -> StreamingResponse:
     )
 
 
+async def _account(request: Request, caller: Caller, user_id: str) -> str:
+    """The caller's account; without a token, the one that the name leads to. Raises :class:`Problem` 403 for none."""
+    if caller.identity is not None and caller.identity.account is not None:
+        return caller.identity.account
+    account: str = await request.state.accounts.named(user_id)
+    return account
+
+
+def _place(task: Mapping[str, Any]) -> tuple[bool, datetime, str]:
+    """Where a task stands in a list: by time, and last those whose time is unknown."""
+    created: datetime | None = task["createdAt"]
+    return created is not None, created or datetime.min.replace(tzinfo=UTC), task["taskID"]
+
+
 async def _own_task(request: Request, task_id: str) -> Mapping[str, Any]:
     caller = await request.state.access.caller(request)
     task: Mapping[str, Any] | None = await request.state.store.find_task(task_id)
-    if task is None or not caller.may_use(task["userID"] or ""):
+    if task is None or not caller.owns(task["userID"]):
         raise Problem(404, "Task not found")
     return task
 

@@ -10,13 +10,14 @@ from typing import TypedDict
 import aiohttp
 from fastapi import FastAPI
 
-from contracts.topology import TASKS_ACCOUNTS, TASKS_PROFILES, TASKS_RESULTS
+from contracts.topology import TASKS_ACCOUNTS, TASKS_NAMES, TASKS_PROFILES, TASKS_RESULTS
 from services.chassis.access import Access
 from services.chassis.background import background
 from services.chassis.database import TRANSIENT, Database
 from services.chassis.documents import CachedDocument
-from services.chassis.health import Checks, health_router
-from services.chassis.identity import AccessTokens, Bearers, GoogleTokens
+from services.chassis.health import KEYS, Checks, health_router
+from services.chassis.identity import AccessTokens, Bearers
+from services.chassis.issuers import id_tokens
 from services.chassis.messaging.broker import Broker, measure_dead_letters
 from services.chassis.messaging.connecting import connected
 from services.chassis.metrics import Metrics
@@ -25,9 +26,10 @@ from services.chassis.outbox import Outbox, Relay
 from services.chassis.problems import install_problems
 from services.chassis.requests import NO_TELEMETRY, RequestScope
 from services.chassis.signouts import SignOuts
+from services.tasks.accounts import Accounts
 from services.tasks.api import router
 from services.tasks.erasure import Erasures
-from services.tasks.events import account_handlers, profile_handlers, result_handlers
+from services.tasks.events import account_handlers, name_handlers, profile_handlers, result_handlers
 from services.tasks.export import Export
 from services.tasks.internal_api import router as internal_router
 from services.tasks.models import outbox, sign_outs
@@ -55,6 +57,7 @@ class State(TypedDict):
     shown_photos: ShownPhotos
     report_pictures: ReportPictures
     access: Access
+    accounts: Accounts
     sign_outs: SignOuts
     profiles: Profiles
     export: Export
@@ -90,9 +93,10 @@ def create_app(
             bounds = Bounds(settings.max_unfinished_jobs, settings.max_outbox_rows, quota)
             store = TaskStore(database, waiting, erasures, bounds)
             report_pictures = ReportPictures(database)
+            accounts = Accounts(database, erasures, http, settings.auth_url, service_token)
             relay = Relay(database, waiting, broker, metrics, SERVICE)
             sweeper = Sweeper(store, erasures, waiting, photos, report_pictures, broker, settings, metrics)
-            queues = (TASKS_RESULTS, TASKS_PROFILES, TASKS_ACCOUNTS)
+            queues = (TASKS_RESULTS, TASKS_PROFILES, TASKS_ACCOUNTS, TASKS_NAMES)
             measure = partial(measure_dead_letters, broker, queues, metrics)
             await stack.enter_async_context(background(relay.run, relay.measure_forever, sweeper.run, measure))
 
@@ -100,11 +104,13 @@ def create_app(
                 await broker.subscribe(TASKS_RESULTS, result_handlers(store, metrics), concurrency=CONCURRENCY)
                 await broker.subscribe(TASKS_PROFILES, profile_handlers(store), concurrency=CONCURRENCY)
                 await broker.subscribe(TASKS_ACCOUNTS, account_handlers(erasures, signed_out), concurrency=CONCURRENCY)
+                await broker.subscribe(TASKS_NAMES, name_handlers(accounts), concurrency=CONCURRENCY)
 
             stack.push_async_callback(broker.drain, DRAIN_SECONDS)
             await stack.enter_async_context(connected(broker, subscribe))
             jwks = CachedDocument(f"{settings.auth_url}/.well-known/jwks.json", http)
-            google = GoogleTokens(CachedDocument(settings.google_certs_url, http), settings.google_client_ids)
+            tokens = await stack.enter_async_context(id_tokens(settings))
+            bearers = Bearers(AccessTokens(jwks), tokens)
             shown = ShownPhotos(photos, settings.max_photo_bytes)
             profiles = Profiles(http, settings.auth_url, service_token)
             stack.push_async_callback(profiles.close)
@@ -114,14 +120,15 @@ def create_app(
                 photos=photos,
                 shown_photos=shown,
                 report_pictures=report_pictures,
-                access=Access(Bearers(AccessTokens(jwks), google), settings.auth_mode, signed_out.refuse),
+                access=Access(bearers, settings.auth_mode, accounts.find, signed_out.refuse),
+                accounts=accounts,
                 sign_outs=signed_out,
                 profiles=profiles,
                 export=Export(store, shown),
                 limits=Limits(settings.max_photo_bytes, settings.max_photos),
                 service_token=service_token,
                 metrics=metrics,
-                checks={"sql": database.ping, "photos": photos.ping, "broker": broker.ping},
+                checks={"sql": database.ping, "photos": photos.ping, "broker": broker.ping, KEYS: tokens.check},
             )
 
     app = FastAPI(
@@ -134,7 +141,7 @@ def create_app(
     )
     app.include_router(router)
     app.include_router(internal_router)
-    app.include_router(health_router(dispensable={"broker"}))  # events wait in the outbox meanwhile
+    app.include_router(health_router(dispensable={"broker", KEYS}))  # events wait in the outbox meanwhile
     install_problems(app, transient=(*TRANSIENT, PhotoStoreError, OSError, asyncio.TimeoutError))
     app.add_middleware(RequestScope, service=SERVICE, metrics=metrics)
     return app

@@ -32,6 +32,7 @@ from services.tasks.models import (
     idempotency_keys,
     jobs,
     leakage_tasks,
+    names,
     people,
     photos,
     suggestions,
@@ -89,12 +90,16 @@ class Erasures:
                 "deletedAt": max(deleted.deleted_at, known.deletedAt) if known else deleted.deleted_at,
                 "profileVersion": max(deleted.profile_version, known.profileVersion if known else 0),
                 "signedOutUntil": max(deleted.signed_out_until, known.signedOutUntil if known else 0),
+                "namesVersion": max(deleted.names_version, known.namesVersion if known else 0),
                 "notedAt": now(),
             }
             if known is None:
                 await connection.execute(sa.insert(erasures).values(person=person, **values))
             else:
                 await connection.execute(sa.update(erasures).where(erasures.c.person == person).values(**values))
+            # At once: until then an ID token of this person leads to an account that may become somebody else's.
+            lead_here = (names.c.account == deleted.user_id, names.c.version <= deleted.names_version)
+            await connection.execute(sa.delete(names).where(*lead_here))
 
     # ── what must not come back ──────────────────────────────────────────────────────────────────────────────────
 
@@ -107,6 +112,12 @@ class Erasures:
         person = pseudonym(self._secret, user_id)
         last = await connection.scalar(sa.select(erasures.c.profileVersion).where(erasures.c.person == person))
         return last is not None and profile_version <= last
+
+    async def outdates_name(self, connection: AsyncConnection, user_id: str, version: int) -> bool:
+        """Return whether a name of that version led to an account that was deleted since."""
+        person = pseudonym(self._secret, user_id)
+        last = await connection.scalar(sa.select(erasures.c.namesVersion).where(erasures.c.person == person))
+        return last is not None and version <= last
 
     async def drop_pictures(self, connection: AsyncConnection, photo_ids: Collection[str]) -> None:
         """Have pictures removed that belong to no job any more."""

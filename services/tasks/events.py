@@ -3,6 +3,7 @@
 import structlog
 
 from contracts.events import (
+    AccountBound,
     AccountDeleted,
     AnalysisCompleted,
     AnalysisFailed,
@@ -14,6 +15,7 @@ from contracts.reports import report_image_name
 from services.chassis.messaging.broker import Handlers
 from services.chassis.metrics import Metrics
 from services.chassis.signouts import SignOuts
+from services.tasks.accounts import Accounts
 from services.tasks.erasure import Erasures
 from services.tasks.store import StoredPicture, TaskStore
 
@@ -53,6 +55,15 @@ def profile_handlers(store: TaskStore) -> Handlers:
         await store.remember_household(event)
 
     return {ProfileUpdated: on_profile}
+
+
+def name_handlers(accounts: Accounts) -> Handlers:
+    """Handlers of auth's events about what accounts are called."""
+
+    async def on_bound(event: AccountBound) -> None:
+        await accounts.note(event)
+
+    return {AccountBound: on_bound}
 
 
 def account_handlers(erasures: Erasures, sign_outs: SignOuts) -> Handlers:

@@ -17,7 +17,7 @@ leakage_tasks = sa.Table(
     "LeakageTask",
     metadata,
     sa.Column("taskID", key_string(64), primary_key=True),
-    sa.Column("userID", key_string(255)),  # normalised: an e-mail address in lower case
+    sa.Column("userID", key_string(255)),  # the account's id
     sa.Column("title", sa.String(255)),
     sa.Column("type", sa.String(32)),
     sa.Column("state", sa.String(32)),
@@ -130,6 +130,15 @@ households = sa.Table(
     sa.Column("household", sa.JSON, nullable=False),
 )
 
+# What auth has said of accounts: which one an e-mail address, or a person's id, leads to.
+names = sa.Table(
+    "tasks_name",
+    metadata,
+    sa.Column("name", key_string(255), primary_key=True),
+    sa.Column("account", key_string(255), nullable=False, index=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+)
+
 # Accounts that were deleted: work until everything is erased, and then what keeps late messages from undoing it.
 erasures = sa.Table(
     "tasks_erasure",
@@ -139,6 +148,7 @@ erasures = sa.Table(
     sa.Column("deletedAt", UtcDateTime, nullable=False),
     sa.Column("profileVersion", sa.BigInteger, nullable=False),
     sa.Column("signedOutUntil", sa.BigInteger, nullable=False, server_default="0"),  # Unix time in seconds
+    sa.Column("namesVersion", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("notedAt", UtcDateTime, nullable=False, index=True),
 )
 

@@ -2,14 +2,14 @@
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from services.chassis.settings import AuthMode, CommaSeparated, HttpUrl, Port, Secret, ServerUrl, ServiceSettings
+from services.chassis.settings import HttpUrl, Port, Secret, ServerUrl, SignInSettings
 
 MIB = 1024 * 1024
 # An upload may take 300 s (the gateway sees to that), and the clock that its photos were dated by may be 300 s off.
 LEAST_GRACE_SECONDS = 600
 
 
-class TasksSettings(ServiceSettings):
+class TasksSettings(SignInSettings):
     """The tasks service's environment."""
 
     port: Port = Field(8002, description="port to listen on")
@@ -18,13 +18,6 @@ class TasksSettings(ServiceSettings):
     mongo_url: ServerUrl = Field(description="MongoDB for photos; without a database name `LeakageImages`")
     rabbitmq_url: ServerUrl = Field(description="RabbitMQ, `amqp://user:password@host:5672/`")
     auth_url: HttpUrl = Field(description="the auth service, whose keys access tokens are checked by")
-    auth_mode: AuthMode = Field("required", description="`legacy` lets requests without a token in")
-    google_client_ids: CommaSeparated = Field(
-        min_length=1, description="audiences of accepted Google ID tokens, comma separated"
-    )
-    google_certs_url: HttpUrl = Field(
-        "https://www.googleapis.com/oauth2/v1/certs", description="where the certificates of ID tokens are"
-    )
     service_token: Secret = Field(
         description="what services prove themselves with to each other; at least 16 characters"
     )

@@ -5,16 +5,14 @@ still choose a victim (gap locks of two first submissions), and a victim is trie
 """
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.events import AnalysisCompleted, Household, Photo, PhotoKind, ProfileUpdated, TaskSubmitted
@@ -39,6 +37,7 @@ from services.tasks.idempotency import KEY_SECONDS, OTHER_BODY, REPEAT_SECONDS, 
 from services.tasks.jobs import OVERDUE, REPLACED, UNFINISHED, JobState
 from services.tasks.models import households, idempotency_keys, jobs, leakage_tasks, people, photos, suggestions
 from services.tasks.quota import Change, Quota, add_bytes
+from services.tasks.races import again_when_lost
 from services.tasks.report_pictures import claim
 from services.tasks.statements import (
     COMPLETE,
@@ -63,16 +62,12 @@ from services.tasks.uploads import UploadedPhoto
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
 Row = Mapping[str, Any]
 
 FOREIGN = "This task belongs to another account. Please sign in with the account that made it."
 TOO_MANY_JOBS = "{} of your submissions wait for their analysis. Please submit more when some of them have ended."
 TOO_MANY_WAIT = "Too many submissions wait for their analysis. Please try again in a few seconds."
 
-_LOST_RACE = (1205, 1213)  # MySQL: lock wait timeout, deadlock
-ATTEMPTS = 5
-RACE_SECONDS = 5.0  # after them nobody is kept waiting for another attempt
 TEXT_LENGTH = 255
 EXPORTED_AT_ONCE = 20  # tasks
 OVERDUE_AT_ONCE = 200  # jobs
@@ -126,30 +121,8 @@ class StoredPicture:
     name: str
 
 
-def _lost_a_race(error: Exception) -> bool:
-    if isinstance(error, IntegrityError):
-        return True  # two first submissions of one task; the second try finds the first one's row
-    if isinstance(error, OperationalError) and error.orig is not None and error.orig.args:
-        return error.orig.args[0] in _LOST_RACE
-    return False
-
-
-async def _again_when_lost(change: Callable[[], Awaitable[T]]) -> T:
-    clock = asyncio.get_running_loop().time
-    give_up = clock() + RACE_SECONDS
-    for number in range(1, ATTEMPTS):
-        try:
-            return await change()
-        except (IntegrityError, OperationalError) as error:
-            if not _lost_a_race(error) or clock() > give_up:
-                raise
-            log.info("a transaction lost a race; it is tried again", attempt=number, error=type(error).__name__)
-        await asyncio.sleep(random.uniform(0, 0.02 * 2**number))  # noqa: S311 - jitter, not a secret
-    return await change()
-
-
 class TaskStore:
-    """Reads and writes what tasks owns; user ids are given normalised."""
+    """Reads and writes what tasks owns. User ids are ids of accounts; :mod:`services.tasks.accounts` finds them."""
 
     def __init__(self, database: Database, waiting: Outbox, erasures: Erasures, bounds: Bounds | None = None) -> None:
         self._database = database
@@ -194,6 +167,7 @@ class TaskStore:
         begun: float | None = None,
         proved_at: int | None = None,
         newest: NewestHousehold | None = None,
+        person: str | None = None,
     ) -> str:
         """Store a submission, in place of an earlier one of the same task, and announce it; the id of its job.
 
@@ -201,6 +175,7 @@ class TaskStore:
         is stored. ``begun`` is when its upload began, by the clock of the event loop; by default, now. ``proved_at``
         is when the token that it came with was proved (Unix time), as :class:`Identity` has it; None without one.
         ``newest`` is the household that auth has; None when auth did not tell.
+        ``person`` is that person's id, under which an earlier release may have stored the task.
         After a :class:`Problem` nothing is stored either: 403 when the task is somebody else's, 409 when ``key`` came
         with another submission, 410 when the account was deleted since either, 413 or 429 when too much is kept of
         this person, 429 when too many jobs of this person have not ended.
@@ -211,9 +186,11 @@ class TaskStore:
         async def change() -> str | list[Leased]:
             async with self._database.write() as connection:
                 since = clock() - start
-                return await self._submit(connection, job_id, submission, uploaded, key, since, proved_at, newest)
+                return await self._submit(
+                    connection, job_id, submission, uploaded, key, since, proved_at, newest, person
+                )
 
-        answered = await _again_when_lost(change)
+        answered = await again_when_lost(change)
         if isinstance(answered, str):
             return answered
         self._publish(answered)
@@ -233,6 +210,7 @@ class TaskStore:
         begun_seconds_ago: float,
         proved_at: int | None,
         newest: NewestHousehold | None,
+        person: str | None,
     ) -> str | list[Leased]:
         """The announcements of jobs whose turn it is, or the id of the job that was submitted before instead."""
         task_id = submission.task_id
@@ -274,7 +252,7 @@ class TaskStore:
             self._bound_jobs(known.unfinished)
             await connection.execute(NEW_TASK, {**values, "taskID": task_id, "userID": submission.user_id})
         else:
-            if known.userID != submission.user_id:
+            if known.userID != submission.user_id and (person is None or known.userID != person):
                 raise Problem(403, FOREIGN)
             if key is None and await self._is_repeated(connection, known.jobID, given):
                 return await self._repeated(connection, str(known.jobID), proved_at)
@@ -444,7 +422,7 @@ class TaskStore:
             async with self._database.write() as connection:
                 return (await connection.execute(update, given)).rowcount
 
-        return await _again_when_lost(change)
+        return await again_when_lost(change)
 
     async def complete_job(self, completed: AnalysisCompleted, pictures: Sequence[StoredPicture]) -> bool:
         """End the job with its report, and show the report as the task's; False when the job has ended before."""
@@ -454,7 +432,7 @@ class TaskStore:
                 size = await self._complete(connection, completed, pictures)
                 return size is not None, await self._after_end(connection, completed.job_id, size or 0)
 
-        is_changed, leased = await _again_when_lost(change)
+        is_changed, leased = await again_when_lost(change)
         self._publish(leased)
         return is_changed
 
@@ -530,7 +508,7 @@ class TaskStore:
                 is_changed = (await connection.execute(FAIL, {"job_id": job_id, "error": reason})).rowcount > 0
                 return is_changed, await self._after_end(connection, job_id)
 
-        is_changed, leased = await _again_when_lost(change)
+        is_changed, leased = await again_when_lost(change)
         self._publish(leased)
         return is_changed
 
@@ -554,7 +532,7 @@ class TaskStore:
             async with self._database.write() as connection:
                 return await self._republish(connection, after_seconds, limit)
 
-        announced = await _again_when_lost(change)
+        announced = await again_when_lost(change)
         if announced:
             self._outbox.poke()
         return announced
@@ -608,7 +586,7 @@ class TaskStore:
                     return 0, []
                 return 1, await self._turns.after_end(connection, user_id, job_id)
 
-        count, leased = await _again_when_lost(change)
+        count, leased = await again_when_lost(change)
         self._publish(leased)
         return count
 
@@ -622,7 +600,7 @@ class TaskStore:
             user_ids = await forgotten_people(connection, limit)
         announced = 0
         for user_id in user_ids:
-            leased = await _again_when_lost(partial(self._announce_next, user_id))
+            leased = await again_when_lost(partial(self._announce_next, user_id))
             self._publish(leased)
             announced += len(leased)
         return announced
@@ -797,7 +775,7 @@ class TaskStore:
             async with self._database.write() as connection:
                 await self._keep_household(connection, update.user_id, update.version, update.household)
 
-        await _again_when_lost(change)
+        await again_when_lost(change)
 
     async def _keep_household(
         self, connection: AsyncConnection, user_id: str, version: int, household: Household

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from contracts.events import TaskType
-from services.chassis.identity import normalised
+from contracts.user_ids import normalised
 from services.chassis.problems import Problem
 from services.tasks.temperatures import read_temperature
 

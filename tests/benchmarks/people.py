@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from services.auth.signing import Signer
 from services.chassis.identity import LONGEST_LIFE_SECONDS
+from services.chassis.people import Identity
 from tests.benchmarks.growth import person
 
 PEOPLE = 500
@@ -34,4 +35,8 @@ def people(seed: bytes) -> list[Person]:
     """PEOPLE with tokens that hold for a day, signed with the key of ``seed``."""
     signer = Signer([seed], LONGEST_LIFE_SECONDS)
     present = int(time.time())
-    return [Person(person(number), signer.sign(person(number), present)) for number in range(PEOPLE)]
+    return [Person(person(number), signer.sign(_identity(person(number), present))) for number in range(PEOPLE)]
+
+
+def _identity(uid: str, present: int) -> Identity:
+    return Identity(f"subject of {uid}", frozenset({uid}), present, uid, uid)

@@ -1,8 +1,9 @@
 """Phones that behave like the app, and write down what they did and were told.
 
 One does one thing after another: it signs in, submits small photos, polls its job, submits several tasks in a row or
-one anew, changes its profile. A request that fails or is not answered in time is repeated with the same task id and the
-same bytes, and given up after a few times. Now and then it asks for what belongs to somebody else.
+one anew, changes its profile. Now and then its owner gets another e-mail address, and signs in with that. A request
+that fails or is not answered in time is repeated with the same task id and the same bytes, and given up after a few
+times. Now and then it asks for what belongs to somebody else.
 """
 
 # ruff: noqa: S311 - chance must follow from the seed
@@ -92,11 +93,17 @@ class Phone:
     last_job: tuple[str, str] | None = None  # task and job
     _bearer: str | None = None
     _zip: int = 0
+    _moves: int = 0
 
     @property
     def uid(self) -> str:
-        """Whose phone it is."""
+        """Whose phone it is: the address of the first sign-in, which is the account's id from then on."""
         return f"person-{self.number}@example.com"
+
+    @property
+    def address(self) -> str:
+        """The address that this person has now."""
+        return f"person-{self.number}-{self._moves}@example.com" if self._moves else self.uid
 
     async def use(self) -> None:
         """Go on until cancelled."""
@@ -109,7 +116,9 @@ class Phone:
             await asyncio.sleep(self.rng.uniform(0.5, 1.5))
             return
         dice = self.rng.random()
-        if dice < 0.2:
+        if dice < 0.02:
+            self._moves, self._bearer = self._moves + 1, None
+        elif dice < 0.2:
             await self.update_profile()
         elif dice < 0.25:
             await self._pry()
@@ -122,7 +131,8 @@ class Phone:
 
     async def sign_in(self) -> bool:
         """Log in with a Google token; whether that went well."""
-        body = {"id_token": self.issuer.token(self.uid), "uid": self.uid}
+        token = self.issuer.token(self.address, sub=f"subject-of-{self.uid}")
+        body = {"id_token": token, "uid": self.address}
         event, data = await self._request("login", "POST", "/auth/login", json.dumps(body).encode(), {})
         if event.get("status") == 200:
             self._bearer = json.loads(data)["access_token"]
@@ -132,7 +142,7 @@ class Phone:
         """Write a ZIP code that was never written before; once more when that fails."""
         self._zip += 1
         code = f"{self._zip:05d}"
-        body = json.dumps({"userID": self.uid, "zip": code}).encode()
+        body = json.dumps({"userID": self.address, "zip": code}).encode()
         for _ in range(2):
             event, _ = await self._request("profile", "POST", "/auth/update_profile", body, {"zip": code})
             if event.get("status") == 200:
@@ -167,7 +177,7 @@ class Phone:
 
     async def submit(self, task_id: str, photos: list[tuple[str, bytes]]) -> str | None:
         """Submit once; the job when it was answered 200."""
-        body = multipart({"uid": self.uid, "task_json": json.dumps(task(task_id))}, photos)
+        body = multipart({"uid": self.address, "task_json": json.dumps(task(task_id))}, photos)
         facts = {"task": task_id, "photos": [[name, digest(data), picture(data)] for name, data in photos]}
         event, _ = await self._request("submit", "POST", "/leakage/detect_leak", body, facts)
         return event.get("job")
@@ -196,7 +206,7 @@ class Phone:
         if self.rng.random() < 0.5:
             await self._request("pry", "GET", f"/leakage/detect_leak/{job}", None, {"pried": task_id})
         else:
-            body = multipart({"uid": self.uid, "task_json": json.dumps(task(task_id))}, self.camera.pair())
+            body = multipart({"uid": self.address, "task_json": json.dumps(task(task_id))}, self.camera.pair())
             await self._request("pry", "POST", "/leakage/detect_leak", body, {"pried": task_id})
 
     async def _request(

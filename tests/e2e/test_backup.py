@@ -167,3 +167,27 @@ def test_deletions_since_the_backup_are_repeated_after_a_restore(
         assert time.monotonic() < deadline + 240
         time.sleep(0.5)
     assert staying.poll(jobs[1]).status == 200
+
+
+def test_tokens_from_before_a_restore_are_refused_and_new_ones_are_good(
+    backend: Backend, compose: Compose, tmp_path: Path
+) -> None:
+    app = backend.phone("signed-out", signed_in=True)
+    google = app.bearer
+    assert google is not None
+    access = app.login(google).json()["access_token"]
+    made = make(compose.environment, "backup", TO=str(tmp_path / "backup"))
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert app.request("POST", "/v1/sign_out").status == 200
+    restored = make(compose.environment, "restore", FROM=str(tmp_path / "backup"), OVERWRITE="1")
+    assert restored.returncode == 0, restored.stdout + restored.stderr
+    wait_until_ready(backend.url)
+    for token in (google, access):
+        app.bearer = token
+        assert app.update_profile(zip="15213").status == 401
+        assert app.request("GET", f"/v1/tasks?userID={app.uid}").status == 401
+        assert app.submit(task(), []).status == 401
+    assert app.login(google).status == 401
+    app.bearer = backend.issuer.token(app.uid)
+    assert app.login(app.bearer).json()["action"] == "exists"
+    assert app.submit(task(), []).status == 200

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from contracts.events import Envelope, Household, ProfileUpdated
+from contracts.user_ids import normalised
 from services.chassis.adoption import columns, convert_to_utf8mb4, create_outbox, drop_foreign_keys
 from services.chassis.database import UtcDateTime, key_string
 
@@ -81,7 +82,7 @@ def _lower_addresses() -> None:
     bind = op.get_bind()
     addresses = sa.select(_USERS.c.userID).where(_USERS.c.userID.contains("@")).order_by(_USERS.c.updatedAt.desc())
     for old in bind.scalars(addresses).all():
-        new = old.strip().lower()
+        new = normalised(old)
         if new == old or bind.scalar(sa.select(_USERS.c.userID).where(_USERS.c.userID == new)) is not None:
             continue
         bind.execute(sa.update(_USERS).where(_USERS.c.userID == old).values(userID=new, **_UNTOUCHED))

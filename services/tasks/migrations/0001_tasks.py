@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from contracts.reports import Severity, report_image_name
+from contracts.user_ids import normalised
 from services.chassis.adoption import columns, convert_to_utf8mb4, create_outbox, drop_foreign_keys, has_table
 from services.chassis.database import UtcDateTime, key_string
 
@@ -38,8 +39,17 @@ def upgrade() -> None:
     create_outbox("tasks_outbox")
     if adopted:
         # From here on one transaction, committed together with the mark that this revision is done.
-        op.execute("""UPDATE LeakageTask SET userID = LOWER(userID) WHERE userID LIKE '%@%'""")
+        _lower_addresses()
         _adopt_rows()
+
+
+def _lower_addresses() -> None:
+    """Lower addresses as auth's migration does: SQL's own LOWER changes more letters than A to Z."""
+    bind, user_id = op.get_bind(), sa.column("userID", sa.String)
+    tasks = sa.table("LeakageTask", user_id)
+    for old in bind.scalars(sa.select(user_id).distinct().select_from(tasks).where(user_id.contains("@"))).all():
+        if normalised(old) != old:
+            bind.execute(sa.update(tasks).where(user_id == old).values(userID=normalised(old)))
 
 
 def _adopt_tables() -> None:

@@ -17,6 +17,7 @@ import jsonschema
 import pytest
 
 from contracts.events import (
+    AccountBound,
     AccountDeleted,
     AnalysisCompleted,
     AnalysisFailed,
@@ -33,7 +34,7 @@ from services.analysis.mock import MockAnalyser
 from services.analysis.submissions import Submissions
 from services.chassis.messaging.broker import Consumer
 from services.chassis.metrics import Metrics
-from services.tasks.events import account_handlers, profile_handlers, result_handlers
+from services.tasks.events import account_handlers, name_handlers, profile_handlers, result_handlers
 from tests.brokers import RecordingBroker
 
 SCHEMAS = Path(__file__).parents[3] / "contracts" / "schemas"
@@ -152,14 +153,24 @@ READINGS = (
         "tasks.accounts",
         AccountDeleted,
         "user_id deleted_at profile_version",
-        "signed_out_until",
+        "signed_out_until names_version",
         {"user_id": "someone@example.com", "deleted_at": "2026-01-02T03:04:05Z", "profile_version": 0},
         {
             "user_id": "someone@example.com",
             "deleted_at": "2026-01-02T03:04:05.678901+01:00",
             "profile_version": 7,
             "signed_out_until": 1760000000,
+            "names_version": 8,
         },
+    ),
+    Reading(
+        "tasks",
+        "tasks.names",
+        AccountBound,
+        "user_id names version",
+        "",
+        {"user_id": "someone@example.com", "names": [], "version": 1},
+        {"user_id": "someone@example.com", "names": ["someone@example.com", "1101"], "version": 7},
     ),
 )
 each_reading = pytest.mark.parametrize("reading", READINGS, ids=str)
@@ -278,6 +289,8 @@ async def read(reading: Reading, body: bytes) -> tuple[str, list[tuple[str, tupl
         handlers = result_handlers(seen, Metrics())  # type: ignore[arg-type]
     elif reading.queue == "tasks.accounts":
         handlers = account_handlers(seen, seen)  # type: ignore[arg-type]
+    elif reading.queue == "tasks.names":
+        handlers = name_handlers(seen)  # type: ignore[arg-type]
     else:
         handlers = profile_handlers(seen)  # type: ignore[arg-type]
     (subscription,) = [s for s in SUBSCRIPTIONS if s.queue == reading.queue]

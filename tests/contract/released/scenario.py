@@ -6,6 +6,7 @@ Nothing here depends on the time of day: what looks back so many seconds is told
 from datetime import UTC, datetime
 
 from contracts.events import Household, ProfileUpdated
+from services.auth.accounts import Accounts
 from services.auth.models import outbox as auth_outbox
 from services.auth.models import sign_outs
 from services.auth.store import UserStore
@@ -63,8 +64,9 @@ async def _relay_in_vain(database: Database, waiting: Outbox, service: str) -> N
 
 async def _accounts(database: Database, waiting: Outbox) -> None:
     users = UserStore(database, waiting, SignOuts(database, sign_outs, SECRET))
-    await users.open_account(ME, proved(ME))
-    await users.open_account(ME, proved(ME))
+    accounts = Accounts(database, waiting, SignOuts(database, sign_outs, SECRET))
+    await accounts.open(proved(ME))
+    await accounts.open(proved(ME))
     await users.change_profile(ME, PROFILE)
     await users.change_profile("nobody@example.com", PROFILE)
     await users.find(ME)

@@ -56,6 +56,7 @@ def _is_told_to_wait(answer: Answer) -> None:
 def test_whoever_asks_too_often_is_told_to_wait_and_nobody_else(limited: Backend) -> None:
     _sign_ins(limited)
     _submissions(limited)
+    _one_person(limited)
     _questions(limited)
     asyncio.run(_uploads_at_a_time(limited))
 
@@ -77,6 +78,20 @@ def _submissions(limited: Backend) -> None:
     assert [greedy.submit(task(), []).status for _ in range(4)] == [200] * 4
     _is_told_to_wait(greedy.submit(task(), []))
     assert modest.submit(task(), []).status == 200
+
+
+def _one_person(limited: Backend) -> None:
+    """One subject is one person, whichever address its tokens name and whatever it calls itself."""
+    subject = "110011001100"
+    phones = [App(limited.url, uid) for uid in ("one@example.com", "renamed@example.com", subject, "no-address")]
+    for phone in phones[:2]:
+        phone.bearer = limited.issuer.token(phone.uid, sub=subject)
+    phones[2].bearer = limited.issuer.token("one@example.com", sub=subject)
+    phones[3].bearer = limited.issuer.token("third@example.com", sub=subject)
+    assert [phone.submit(task(), []).status for phone in phones[:3]] == [200] * 3
+    assert phones[3].submit(task(), []).status == 403
+    for phone in phones:
+        _is_told_to_wait(phone.submit(task(), []))
 
 
 def _questions(limited: Backend) -> None:

@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway import documentation, readiness
+from services.chassis.health import KEYS
 from tests.unit.gateway.door import Door, opened
 from tests.unit.gateway.wire import ask, get, post
 
@@ -28,17 +29,20 @@ async def test_it_is_ready_when_both_services_are(same_process: bool, monkeypatc
     monkeypatch.setattr(readiness, "KEPT_SECONDS", 0)
     async with opened(same_process=same_process) as door:
         answer = await ask(door.port, get("/readyz"))
-        assert (answer.status, json.loads(answer.body)["checks"]) == (200, {"auth": "ok", "tasks": "ok"})
+        assert (answer.status, json.loads(answer.body)["checks"]) == (200, {"auth": "ok", "tasks": "ok", KEYS: "ok"})
         door.tasks.ready = False
         answer = await ask(door.port, get("/readyz"))
-        assert (answer.status, json.loads(answer.body)["checks"]) == (503, {"auth": "ok", "tasks": "failed"})
+        assert (answer.status, json.loads(answer.body)["checks"]) == (
+            503,
+            {"auth": "ok", "tasks": "failed", KEYS: "ok"},
+        )
 
 
 async def test_it_is_alive_but_not_ready_while_a_service_is_away():
     async with opened(auth_url="http://127.0.0.1:9") as door:
         assert (await ask(door.port, get("/healthz"))).status == 200
         answer = await ask(door.port, get("/readyz"))
-    assert (answer.status, json.loads(answer.body)["checks"]) == (503, {"auth": "failed", "tasks": "ok"})
+    assert (answer.status, json.loads(answer.body)["checks"]) == (503, {"auth": "failed", "tasks": "ok", KEYS: "ok"})
 
 
 async def test_requests_are_counted_and_logged_by_route_and_never_by_path():

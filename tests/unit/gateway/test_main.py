@@ -44,7 +44,8 @@ async def test_wrong_settings_end_the_start_with_one_line():
     async with asyncio.timeout(PATIENCE):
         _, errors = await process.communicate()
     assert process.returncode == 2
-    assert errors.decode().startswith("Wrong settings. AUTH_URL: ")
+    assert errors.decode().startswith("Wrong settings. ")
+    assert "AUTH_URL: must start with http" in errors.decode()
     assert errors.count(b"\n") == 1
 
 

@@ -47,6 +47,7 @@ async def test_the_public_paths_are_the_ones_that_the_app_calls_and_the_ones_tha
         ("GET", "/leakage/detect_leak/{job_id}"),
         ("GET", "/v1/account/export"),
         ("GET", "/v1/profile"),
+        ("GET", "/v1/sign_in"),
         ("GET", "/v1/tasks"),
         ("GET", "/v1/tasks/{task_id}"),
         ("GET", "/v1/tasks/{task_id}/photos/{photo_id}"),

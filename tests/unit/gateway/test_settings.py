@@ -6,7 +6,7 @@ import pytest
 
 from gateway.rates import Rate
 from gateway.settings import GatewaySettings
-from services.chassis.settings import load
+from services.chassis.settings import Issuer, load
 from services.chassis.startup import StartupError
 
 ENVIRONMENT = {"AUTH_URL": "http://auth:8001/", "TASKS_URL": "http://tasks:8002", "GOOGLE_CLIENT_IDS": "a, b"}
@@ -32,7 +32,7 @@ def test_the_least_that_must_be_said_is_enough(environment: pytest.MonkeyPatch):
 @pytest.mark.parametrize("name", ENVIRONMENT)
 def test_what_must_be_said_is_asked_for_by_its_name(environment: pytest.MonkeyPatch, name: str):
     environment.delenv(name)
-    with pytest.raises(StartupError, match=rf"^Wrong settings\. {name}: is not set\.$"):
+    with pytest.raises(StartupError, match=rf"^Wrong settings\. {name}: is not set"):
         load(GatewaySettings)
 
 
@@ -44,6 +44,12 @@ def test_what_must_be_said_is_asked_for_by_its_name(environment: pytest.MonkeyPa
         ("MAX_UPLOAD_BYTES", "0"),
         ("MAX_UPLOAD_BYTES", "many"),
         ("GOOGLE_CLIENT_IDS", ","),
+        ("OIDC_ISSUERS", "https://login.example.org"),
+        ("OIDC_ISSUERS", "http://login.example.org client"),
+        ("OIDC_ISSUERS", "login.example.org client"),
+        ("OIDC_ISSUERS", "https://login.example.org?x=1 client"),
+        ("OIDC_ISSUERS", "https://accounts.google.com client"),
+        ("OIDC_ISSUERS", "https://login.example.org a, https://login.example.org b"),
         ("PORT", "70000"),
         ("LIMIT_LOGIN", "20"),
         ("LIMIT_POLL", "0/minute"),
@@ -59,6 +65,18 @@ def test_a_wrong_value_is_refused_by_its_name(environment: pytest.MonkeyPatch, n
     environment.setenv(name, value)
     with pytest.raises(StartupError, match=rf"^Wrong settings\. {name}: "):
         load(GatewaySettings)
+
+
+def test_several_issuers_are_named_with_their_client_ids(environment: pytest.MonkeyPatch):
+    apple, own = Issuer("https://appleid.apple.com", ("com.example",)), Issuer("http://[::1]:9/realm", ("web", "phone"))
+    environment.setenv("OIDC_ISSUERS", "https://appleid.apple.com com.example , http://[::1]:9/realm web  phone,")
+    assert load(GatewaySettings).oidc_issuers == (apple, own)
+
+
+def test_a_self_hoster_starts_without_google(environment: pytest.MonkeyPatch):
+    environment.delenv("GOOGLE_CLIENT_IDS")
+    environment.setenv("OIDC_ISSUERS", "https://login.example.org client")
+    assert load(GatewaySettings).google_client_ids == ()
 
 
 def test_a_limit_is_a_rate_or_off(environment: pytest.MonkeyPatch):

@@ -59,7 +59,7 @@ class Auth:
     def id_token(self, email: str | None = None, **claims: Any) -> str:
         """Google's token for the person, whose subject nobody shares."""
         email = email or self.email
-        return self.google.token(email=email, **{"sub": f"subject of {email}", **claims})
+        return self.google.token(**{"email": email, "sub": f"subject of {email}", **claims})
 
     async def login(self, email: str | None = None) -> str:
         """Log in; the access token."""

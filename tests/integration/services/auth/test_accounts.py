@@ -11,15 +11,18 @@ import jwt
 import pytest
 import sqlalchemy as sa
 
+from contracts.events import ProfileUpdated
 from services.auth.models import sign_outs, users
 from services.auth.store import UserStore
+from services.chassis.health import KEYS
 from services.chassis.identity import ACCESS_AUDIENCE, ACCESS_ISSUER
 from services.chassis.messaging import connecting
 from services.chassis.outbox import Outbox
+from services.chassis.settings import Issuer
 from services.chassis.signouts import SignOuts
 from tests.brokers import RecordingBroker
 from tests.integration.services.auth.conftest import SEEDS, SERVICE_TOKEN, Auth
-from tests.tokens import SUBJECT, AccessIssuer, GoogleIssuer
+from tests.tokens import CLIENT_ID, SUBJECT, AccessIssuer, GoogleIssuer
 
 StartAuth = Callable[..., Any]
 
@@ -30,7 +33,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")  # one service for all of 
 
 
 async def test_the_first_login_makes_the_account_and_the_next_finds_it(auth: Auth) -> None:
-    body = {"id_token": auth.google.token(email=auth.email), "uid": auth.email}
+    body = {"id_token": auth.id_token(auth.email), "uid": auth.email}
     status, answer = await auth.post("/login", body)
     assert status == 200
     token = answer.pop("access_token")
@@ -51,9 +54,10 @@ async def test_the_first_login_makes_the_account_and_the_next_finds_it(auth: Aut
 async def test_an_address_in_other_case_is_the_same_account(auth: Auth) -> None:
     await auth.login()
     upper = auth.email.upper()
-    status, answer = await auth.post("/login", {"id_token": auth.google.token(email=auth.email), "uid": f" {upper} "})
+    status, answer = await auth.post("/login", {"id_token": auth.id_token(auth.email), "uid": f" {upper} "})
     assert (status, answer["action"], answer["user_id"]) == (200, "exists", upper)
-    status, answer = await auth.post("/login", {"id_token": auth.google.token(email=upper), "uid": auth.email})
+    token = auth.google.token(email=upper, sub=f"subject of {auth.email}")
+    status, answer = await auth.post("/login", {"id_token": token, "uid": auth.email})
     assert (status, answer["action"]) == (200, "exists")
     async with auth.database.read() as connection:
         ids = (await connection.scalars(sa.select(users.c.userID).where(users.c.userID.like("person-%")))).all()
@@ -61,14 +65,14 @@ async def test_an_address_in_other_case_is_the_same_account(auth: Auth) -> None:
 
 
 async def test_the_tokens_subject_opens_an_account_too(auth: Auth) -> None:
-    token = auth.google.token(email=auth.email, sub=f"subject-{auth.email[:15]}")
+    token = auth.id_token(auth.email, sub=f"subject-{auth.email[:15]}")
     status, answer = await auth.post("/login", {"id_token": token, "uid": f"subject-{auth.email[:15]}"})
     assert (status, answer["action"]) == (200, "created")
 
 
 @pytest.mark.parametrize("uid", ["victim@example.com", SUBJECT[:-1], "%", "_", "someone", "' OR 1=1 --"])
 async def test_nobody_logs_in_as_somebody_else(auth: Auth, uid: str) -> None:
-    status, answer = await auth.post("/login", {"id_token": auth.google.token(email=auth.email), "uid": uid})
+    status, answer = await auth.post("/login", {"id_token": auth.id_token(auth.email), "uid": uid})
     assert status == 401
     assert answer["detail"].startswith("Invalid token: ")
     assert auth.email not in json.dumps(answer)
@@ -77,7 +81,7 @@ async def test_nobody_logs_in_as_somebody_else(auth: Auth, uid: str) -> None:
 
 async def test_a_bad_token_is_answered_as_the_app_knows_it(auth: Auth) -> None:
     thief = GoogleIssuer(auth.google.key_id)
-    for token in ("x", thief.token(email=auth.email), auth.google.token(email=auth.email, exp=1), "[" * 5000):
+    for token in ("x", thief.token(email=auth.email), auth.id_token(auth.email, exp=1), "[" * 5000):
         status, answer = await auth.post("/login", {"id_token": token, "uid": auth.email})
         assert status == 401
         assert answer["detail"].startswith("Invalid token: ")
@@ -118,7 +122,7 @@ async def test_a_body_that_cannot_be_read_is_a_bad_request(auth: Auth, body: byt
 
 
 async def test_many_first_logins_at_once_make_one_account(auth: Auth) -> None:
-    body = {"id_token": auth.google.token(email=auth.email), "uid": auth.email}
+    body = {"id_token": auth.id_token(auth.email), "uid": auth.email}
     answers = await asyncio.gather(*(auth.post("/login", body) for _ in range(20)))
     assert [status for status, _ in answers] == [200] * 20
     assert sorted(answer["action"] for _, answer in answers) == ["created"] + ["exists"] * 19
@@ -126,7 +130,7 @@ async def test_many_first_logins_at_once_make_one_account(auth: Auth) -> None:
 
 async def test_while_googles_keys_are_away_login_says_so(start_auth: StartAuth) -> None:
     async with start_auth(google_certs_url="http://127.0.0.1:9/certs") as auth:
-        status, answer = await auth.post("/login", {"id_token": auth.google.token(email=auth.email), "uid": auth.email})
+        status, answer = await auth.post("/login", {"id_token": auth.id_token(auth.email), "uid": auth.email})
         assert status == 503
         assert "127.0.0.1" not in json.dumps(answer)
 
@@ -258,7 +262,7 @@ async def test_the_id_may_be_written_in_any_case(auth: Auth) -> None:
 
 
 async def test_an_unknown_user_is_not_found(auth: Auth) -> None:
-    token = auth.google.token(email=auth.email)  # good, but never logged in
+    token = auth.id_token(auth.email)  # good, but never logged in
     for status, answer in (
         await auth.post("/update_profile", {"userID": auth.email, "zip": "1"}, token),
         await auth.get("/v1/profile", token, userID=auth.email),
@@ -428,7 +432,7 @@ async def test_an_event_carries_the_correlation_id_of_its_request(auth: Auth) ->
     async with auth.http.post(auth.url + "/update_profile", json=body, headers=headers) as response:
         assert response.headers["X-Correlation-Id"] == trace
     await auth.events(1)
-    (envelope,) = [e for e in auth.broker.published if e.subject == auth.email]
+    (envelope,) = [e for e in auth.broker.published if (e.subject, e.type) == (auth.email, ProfileUpdated.TYPE)]
     assert envelope.traceparent is not None
     assert envelope.traceparent.split("-")[1] == trace
 
@@ -438,11 +442,40 @@ async def test_an_event_carries_the_correlation_id_of_its_request(auth: Auth) ->
 
 async def test_health_names_its_dependencies_and_the_broker_is_one_that_it_serves_without(auth: Auth) -> None:
     assert await auth.get("/healthz") == (200, {"status": "alive"})
-    assert await auth.get("/readyz") == (200, {"status": "ready", "checks": {"sql": "ok", "broker": "ok"}})
+    assert await auth.get("/readyz") == (200, {"status": "ready", "checks": {"sql": "ok", "broker": "ok", KEYS: "ok"}})
     auth.broker.away = True
     status, answer = await auth.get("/readyz")
-    assert (status, answer) == (200, {"status": "degraded", "checks": {"sql": "ok", "broker": "failed"}})
+    assert (status, answer) == (200, {"status": "degraded", "checks": {"sql": "ok", "broker": "failed", KEYS: "ok"}})
     await auth.login()
+
+
+async def test_while_googles_keys_are_away_health_says_so_and_who_is_signed_in_goes_on(start_auth: StartAuth) -> None:
+    async with start_auth() as auth:
+        token = await auth.login()
+        email = auth.email
+    async with start_auth(google_certs_url="http://127.0.0.1:9/certs") as cut_off:
+        status, answer = await cut_off.get("/readyz")
+        assert (status, answer["status"], answer["checks"][KEYS]) == (200, "degraded", "failed")
+        assert (await cut_off.get("/v1/profile", token, userID=email))[0] == 200
+
+
+async def test_a_page_is_told_whom_one_can_sign_in_with(start_auth: StartAuth) -> None:
+    google = {
+        "issuer": "https://accounts.google.com",
+        "clientIds": [CLIENT_ID],
+        "discovery": "https://accounts.google.com/.well-known/openid-configuration",
+        "developmentTokenUrl": None,
+    }
+    other = {
+        "issuer": "https://login.example.org/realm",
+        "clientIds": ["web", "phone"],
+        "discovery": "https://login.example.org/realm/.well-known/openid-configuration",
+        "developmentTokenUrl": None,
+    }
+    issuers = (Issuer(other["issuer"], ("web", "phone")),)
+    async with start_auth(oidc_issuers=issuers) as both, start_auth(oidc_issuers=issuers, google_client_ids=()) as one:
+        assert await both.get("/v1/sign_in") == (200, {"issuers": [google, other]})
+        assert await one.get("/v1/sign_in") == (200, {"issuers": [other]})
 
 
 async def test_the_root_is_a_sign_of_life(auth: Auth) -> None:
@@ -459,5 +492,5 @@ async def test_a_restart_keeps_accounts(start_auth: StartAuth) -> None:
         await auth.login()
         email = auth.email
     async with start_auth() as auth:
-        _, answer = await auth.post("/login", {"id_token": auth.google.token(email=email), "uid": email})
+        _, answer = await auth.post("/login", {"id_token": auth.id_token(email), "uid": email})
         assert answer["action"] == "exists"

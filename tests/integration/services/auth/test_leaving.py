@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from contracts.events import AccountDeleted, ProfileUpdated, SignedOut
 from contracts.internal import HOUSEHOLD_PATH, PROFILE_PATH, NewestHousehold
+from services.auth.accounts import Accounts
 from services.auth.app import MIGRATIONS, SERVICE
 from services.auth.models import metadata, outbox, sign_outs
 from services.auth.store import UserStore
@@ -165,7 +166,7 @@ async def test_a_deletion_is_dated_by_the_databases_clock_as_submissions_are(sql
     stop_clock(database, LONG_AGO)
     await migrate(database, SERVICE, MIGRATIONS)
     store = UserStore(database, Outbox(outbox), SignOuts(database, sign_outs, SERVICE_TOKEN))
-    await store.delete_account(proved("someone@example.com"))
+    await store.delete_account(proved("someone@example.com", "1101"))
     async with database.read() as connection:
         envelopes = (await connection.scalars(sa.select(outbox.c.envelope))).all()
     await database.close()
@@ -205,24 +206,24 @@ async def test_the_profiles_of_a_new_account_are_newer_than_those_of_the_deleted
 async def test_an_account_that_was_never_opened_can_be_deleted_so_that_its_tasks_go(auth: Auth) -> None:
     status, _ = await ask(auth, "DELETE", "/v1/account", auth.id_token())
     assert status == 202
-    (event,) = await heard(auth, AccountDeleted)
-    assert event.profile_version == 0
+    assert len(await heard(auth, AccountDeleted)) == 1
+    assert await auth.row() is None
 
 
 async def test_a_sign_in_that_overlaps_the_deletion_does_not_bring_the_row_back(
     auth: Auth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records = SignOuts(auth.database, sign_outs, SERVICE_TOKEN)
-    store = UserStore(auth.database, Outbox(outbox), records)
-    person = proved(auth.email)
+    accounts, person = Accounts(auth.database, Outbox(outbox), records), proved(auth.email)
+    change = accounts._change
 
-    async def not_yet(*_: Any) -> bool:
-        await store.delete_account(person)  # right after the look
-        return False
+    async def too_late(*what: Any) -> Any:
+        await UserStore(auth.database, Outbox(outbox), records).delete_account(person.with_account(auth.email))
+        return await change(*what)
 
-    monkeypatch.setattr(records, "refuse", not_yet)
+    monkeypatch.setattr(accounts, "_change", too_late)
     with pytest.raises(InvalidTokenError):
-        await store.open_account(auth.email, person)
+        await accounts.open(person)
     assert await auth.row() is None
 
 

@@ -13,6 +13,7 @@ from alembic.migration import MigrationContext
 
 from contracts.events import Envelope, ProfileUpdated
 from services.auth import app as auth_app
+from services.auth.accounts import Accounts
 from services.auth.models import metadata, outbox, sign_outs, users
 from services.auth.profiles import household, profile
 from services.auth.store import UserStore
@@ -100,7 +101,8 @@ async def rows_of(database: Database) -> dict[str, Any]:
 async def announced(database: Database) -> list[ProfileUpdated]:
     async with database.read() as connection:
         envelopes = (await connection.scalars(sa.select(outbox.c.envelope).order_by(outbox.c.id))).all()
-    return [ProfileUpdated.model_validate(Envelope.model_validate(envelope).data) for envelope in envelopes]
+    told = [Envelope.model_validate(envelope) for envelope in envelopes]
+    return [ProfileUpdated.model_validate(each.data) for each in told if each.type == ProfileUpdated.TYPE]
 
 
 @pytest.fixture
@@ -133,6 +135,10 @@ def _differences(connection: sa.Connection) -> list[Any]:
     return list(compare_metadata(context, metadata))
 
 
+def accounts_of(database: Database) -> Accounts:
+    return Accounts(database, Outbox(outbox), SignOuts(database, sign_outs, "secret"))
+
+
 def users_of(database: Database) -> UserStore:
     return UserStore(database, Outbox(outbox), SignOuts(database, sign_outs, "secret"))
 
@@ -146,7 +152,7 @@ async def test_the_migrations_make_the_tables_that_the_models_describe(fresh: Da
 
 async def test_migrating_again_changes_nothing(fresh: Database) -> None:
     await migrate(fresh, *AUTH)
-    await users_of(fresh).open_account("someone@example.com", proved("someone@example.com"))
+    await accounts_of(fresh).open(proved("someone@example.com"))
     before = await rows_of(fresh)
     await migrate(fresh, *AUTH)
     assert await rows_of(fresh) == before
@@ -166,8 +172,8 @@ async def test_replicas_that_start_together_migrate_once(fresh: Database) -> Non
 async def test_auth_and_tasks_share_a_new_database_in_either_order(fresh: Database, order: Any) -> None:
     for service, folder in order:
         await migrate(fresh, service, folder)
-    store = users_of(fresh)
-    assert await store.open_account("someone@example.com", proved("someone@example.com")) == "created"
+    store = accounts_of(fresh)
+    assert (await store.open(proved("someone@example.com"))).action == "created"
     async with fresh.read() as connection:
         for table in ("auth_alembic_version", "tasks_alembic_version"):
             assert await connection.scalar(sa.text(f"SELECT COUNT(*) FROM {table}")) == 1  # noqa: S608
@@ -190,7 +196,7 @@ async def _check_adopted(database: Database, expected: list[dict[str, Any]]) -> 
                 found = None if row[name] is None else row[name].strftime("%Y-%m-%d %H:%M:%S")
                 assert found == old[name], (old["userID"], name)
         assert row["profileVersion"] == 1
-        assert profile(row).userID == row["userID"], "it can be served"
+        assert profile(row, row["userID"]).userID == row["userID"], "it can be served"
     events = {event.user_id: event for event in await announced(database)}
     assert len(await announced(database)) == len(events) == len(rows), "each profile once"
     assert events.keys() == rows.keys()
@@ -213,9 +219,9 @@ async def test_an_adopted_profile_can_be_changed(mysql: Database) -> None:
     await insert(mysql, OLD_ROWS)
     await migrate(mysql, *AUTH)
     store = users_of(mysql)
-    assert await store.open_account("some.one@example.com", proved("some.one@example.com")) == "exists"
+    assert (await accounts_of(mysql).open(proved("some.one@example.com"))).action == "exists"
     long = "y" * 242 + "@example.com"
-    assert await store.open_account(long, proved(long)) == "created", "an address can be longer now"
+    assert (await accounts_of(mysql).open(proved(long))).action == "created", "an address can be longer now"
     assert await store.change_profile("some.one@example.com", {"energyCompany": "💡", "appliances": ["💡"]})
     row = (await rows_of(mysql))["some.one@example.com"]
     assert (row["energyCompany"], row["profileVersion"]) == ("💡", 2)
@@ -280,7 +286,7 @@ async def test_addresses_that_differ_in_case_alone_keep_their_rows(mysql: Databa
 # ── interruption ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-AUTH_TABLES = ("UserData", "auth_outbox", "auth_sign_out", "auth_alembic_version")
+AUTH_TABLES = ("UserData", "auth_outbox", "auth_name", "auth_sign_out", "auth_alembic_version")
 
 
 class Killed(Exception):  # noqa: N818 - not an error of ours

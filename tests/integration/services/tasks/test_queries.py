@@ -19,12 +19,14 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from contracts.events import AnalysisStarted, Envelope, Household, ProfileUpdated, TaskSubmitted
+from contracts.events import AccountBound, AnalysisStarted, Envelope, Household, ProfileUpdated, TaskSubmitted
 from contracts.internal import NewestHousehold
+from services.auth.accounts import Accounts
 from services.auth.app import MIGRATIONS as AUTH_MIGRATIONS
 from services.auth.models import metadata as auth_metadata
 from services.auth.models import outbox as auth_outbox
@@ -32,13 +34,13 @@ from services.auth.models import sign_outs as auth_sign_outs
 from services.auth.models import users
 from services.auth.store import UserStore, announce_profiles
 from services.chassis.database import Database, now
-from services.chassis.identity import Identity
 from services.chassis.metrics import Metrics
 from services.chassis.migrations import migrate
 from services.chassis.outbox import Outbox, Relay
 from services.chassis.problems import Problem
 from services.chassis.pseudonyms import pseudonym
 from services.chassis.signouts import SignOuts
+from services.tasks.accounts import Accounts as PeoplesAccounts
 from services.tasks.announcing import Turns
 from services.tasks.app import MIGRATIONS
 from services.tasks.erasure import Erasures
@@ -68,6 +70,7 @@ from tests.integration.services.tasks.conftest import SECRET
 from tests.integration.services.tasks.test_erasure import deleted, settled
 from tests.integration.services.tasks.test_store import NOBODY, change, completed, submission, uploaded
 from tests.integration.services.tasks.test_sweeper import settings
+from tests.tokens import proved
 
 TASKS = 6_000
 PEOPLE = 3  # who own the tasks
@@ -300,7 +303,7 @@ class Called:
 async def test_every_query_of_tasks_finds_its_rows_by_an_index(
     tasks: Database, unwatched: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    called = Called(monkeypatch, TaskStore, Erasures, SignOuts, Relay, Sweeper, ReportPictures, Turns)
+    called = Called(monkeypatch, TaskStore, Erasures, PeoplesAccounts, SignOuts, Relay, Sweeper, ReportPictures, Turns)
     watch = Watch(tasks)
     waiting = Outbox(outbox)
     erasing = Erasures(tasks, waiting, SECRET)
@@ -308,7 +311,8 @@ async def test_every_query_of_tasks_finds_its_rows_by_an_index(
     store = TaskStore(tasks, waiting, erasing, Bounds(quota=quota))
     await _submissions(store)
     await _reading(store, tmp_path)
-    await _signing_out(SignOuts(tasks, sign_outs, SECRET))
+    await _signing_out(tasks, SignOuts(tasks, sign_outs, SECRET))
+    await _naming(tasks, erasing)
     await _ended(unwatched)
     pictures = ReportPictures(tasks)
     await _sweeping(store, erasing, waiting, pictures, tmp_path)
@@ -320,16 +324,18 @@ async def test_every_query_of_tasks_finds_its_rows_by_an_index(
 
 
 async def test_every_query_of_auth_finds_its_rows_by_an_index(auth: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    called = Called(monkeypatch, UserStore, SignOuts, Relay)
+    called = Called(monkeypatch, UserStore, Accounts, SignOuts, Relay)
     watch = Watch(auth)
     waiting = Outbox(auth_outbox)
     signed_out = SignOuts(auth, auth_sign_outs, SECRET)
     accounts = UserStore(auth, waiting, signed_out)
-    me = Identity(frozenset({ME, "subject of me"}), int(time.time()) + 60)
-    for name in (ME, "new@example.com"):
-        await accounts.open_account(name, me)
+    await _opening(Accounts(auth, waiting, signed_out))
+    me = proved(ME, at=int(time.time()) + 60).with_account(ME)
     assert await accounts.change_profile(ME, {"zipCode": "15213"})
+    assert await accounts.find(ME)
+    assert ME not in await accounts.names(ME), "its address leads to another account"
     await signed_out.note(ME, 1)
+    assert not await signed_out.refuse(me)
     await accounts.sign_out(me)
     await accounts.delete_account(me)
     unwatched = Database(auth.url.render_as_string(hide_password=False))
@@ -339,6 +345,19 @@ async def test_every_query_of_auth_finds_its_rows_by_an_index(auth: Database, mo
     assert called.missing <= FOR_EVER, "these do the others for ever"
     assert len(watch.seen) > 15
     _refuse(watch.faults.values())
+
+
+async def _opening(accounts: Accounts) -> None:
+    """Open accounts, rename one, recycle an address, and find them."""
+    opened = await accounts.open(proved(ME, "1"))
+    assert opened.identity.account == ME
+    await accounts.open(proved("new@example.com", "1", at=int(time.time()) + 1))
+    await accounts.open(proved(ME, "2", at=int(time.time()) + 2))
+    await accounts.find(proved(ME, "1"))
+    await accounts.find(proved("nobody@example.com", "3"))
+    await accounts.named(ME)
+    await accounts.named("nobody@example.com")
+    await accounts.owner(ME)
 
 
 def _refuse(faults: Collection[Fault]) -> None:
@@ -387,10 +406,23 @@ async def _reading(store: TaskStore, folder: Path) -> None:
     assert len([piece async for piece in export.archive([ME, "subject of me"], [])]) > TASKS // PEOPLE
 
 
-async def _signing_out(signed_out: SignOuts) -> None:
-    me = Identity(frozenset({ME, "subject of me"}), 1)
+async def _naming(tasks: Database, erasing: Erasures) -> None:
+    """Hear of names, and find the accounts that they lead to while auth is away."""
+    async with aiohttp.ClientSession() as http:
+        accounts = PeoplesAccounts(tasks, erasing, http, "http://127.0.0.1:1", SECRET)
+        for version in (1, 2):
+            await accounts.note(AccountBound(user_id=ME, names=(ME, "subject of me"), version=version))
+        assert (await accounts.find(proved(ME, "subject of me"))).account == ME
+        assert await accounts.named(ME) == ME
+        assert await accounts.named("nobody@example.com") == "nobody@example.com"
+
+
+async def _signing_out(database: Database, signed_out: SignOuts) -> None:
+    me = proved(ME, "subject of me", at=1).with_account(ME)
     await signed_out.note(ME, int(time.time()))
     assert await signed_out.refuse(me)
+    async with database.read() as connection:
+        assert await signed_out.last_of(connection, ME)
 
 
 async def _relaying(database: Database, unwatched: Database, waiting: Outbox) -> None:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from contracts.public import ProfileUpdate
+from services.auth.accounts import Accounts
 from services.auth.models import metadata, outbox, sign_outs, users
 from services.auth.profiles import changes, household, profile
 from services.auth.store import UserStore, announce_profiles
@@ -20,12 +21,16 @@ def users_of(database: Database) -> UserStore:
     return UserStore(database, Outbox(outbox), SignOuts(database, sign_outs, "secret"))
 
 
+def accounts_of(database: Database) -> Accounts:
+    return Accounts(database, Outbox(outbox), SignOuts(database, sign_outs, "secret"))
+
+
 async def test_a_failing_statement_says_nothing_of_the_person(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'auth.sqlite3'}")
     await database.start()
     async with database.write() as connection:
         await connection.run_sync(metadata.create_all)
-    assert await users_of(database).open_account("someone@example.com", proved("someone@example.com")) == "created"
+    assert (await accounts_of(database).open(proved("someone@example.com"))).action == "created"
 
     async def insert_again() -> None:
         async with database.write() as connection:
@@ -36,22 +41,6 @@ async def test_a_failing_statement_says_nothing_of_the_person(tmp_path: Path) ->
     await database.close()
     assert "someone@example.com" not in str(caught.value)
     assert "15213" not in str(caught.value)
-
-
-async def test_a_login_that_loses_the_race_finds_the_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'auth.sqlite3'}")
-    await database.start()
-    async with database.write() as connection:
-        await connection.run_sync(metadata.create_all)
-    store = users_of(database)
-    await store.open_account("someone@example.com", proved("someone@example.com"))
-
-    async def not_seen_yet(user_id: str) -> None:
-        return None
-
-    monkeypatch.setattr(store, "find", not_seen_yet)
-    assert await store.open_account("someone@example.com", proved("someone@example.com")) == "exists"
-    await database.close()
 
 
 def test_a_profile_is_called_by_the_tables_and_by_the_events_names() -> None:
@@ -69,7 +58,7 @@ def test_appliances_of_old_rows_may_be_any_json(stored: object, expected: tuple[
     row = dict.fromkeys(("zipCode", "ownership", "energyCompany", "retrofitBudget", "createdAt", "updatedAt"))
     row |= {"userID": "x", "appliances": stored}
     assert household(row).appliances == expected
-    assert profile(row).appliances == (None if stored is None else expected)
+    assert profile(row, "x").appliances == (None if stored is None else expected)
 
 
 async def test_every_profile_is_announced_again_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +69,7 @@ async def test_every_profile_is_announced_again_as_it_stands(tmp_path: Path, mon
         await connection.run_sync(metadata.create_all)
     store = users_of(database)
     for number in range(6):
-        await store.open_account(f"person-{number}@example.com", proved(f"person-{number}@example.com"))
+        await accounts_of(database).open(proved(f"person-{number}@example.com"))
     for number in range(5):
         for _ in range(number + 1):
             await store.change_profile(f"person-{number}@example.com", {"zipCode": f"0000{number}"})

@@ -8,7 +8,7 @@ import pytest
 from starlette.requests import Request
 from structlog.testing import capture_logs
 
-from services.chassis.access import Access, warn_of_legacy
+from services.chassis.access import Access, Caller, warn_of_legacy
 from services.chassis.documents import DocumentUnavailableError
 from services.chassis.identity import AccessTokens, Bearers, GoogleTokens
 from services.chassis.problems import Problem
@@ -110,3 +110,9 @@ def test_legacy_mode_is_announced() -> None:
         assert logs == []
         warn_of_legacy("legacy")
     assert [line["log_level"] for line in logs] == ["warning"]
+
+
+async def test_without_a_token_an_address_that_may_mean_two_people_is_refused() -> None:
+    with pytest.raises(Problem) as raised:
+        Caller(None).may_use("\u212aevin@example.com")
+    assert raised.value.status == 422

@@ -119,6 +119,9 @@ async def tasks_service(
             return web.json_response({}, status=found)
         return web.json_response(found or {}, status=404 if found is None else 200)
 
+    async def certificates(_: web.Request) -> web.Response:
+        return web.json_response({"keys": []})
+
     async def household(request: web.Request) -> web.Response:
         assert request.headers["Authorization"] == f"Bearer {SERVICE_TOKEN}"
         found = households.get(request.query["userID"], 404)
@@ -137,6 +140,7 @@ async def tasks_service(
         return answer
 
     auth = web.Application(middlewares=[silence])
+    auth.router.add_get("/certs", certificates)
     auth.router.add_get(PROFILE_PATH, profile)
     auth.router.add_get(HOUSEHOLD_PATH, household)
     auth.router.add_get("/healthz", healthz)

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from contracts.events import AnalysisCompleted, AnalysisFailed, AnalysisStarted, PhotoKind, TaskSubmitted
 from contracts.public import JobDone, Task, TaskPage
 from contracts.reports import Report, Severity
+from services.chassis.health import KEYS
 from services.tasks.models import jobs
 from services.tasks.photos.store import CHUNK_BYTES, PhotoMetadata, PhotoNotFoundError, PhotoStoreError, new_photo_id
 from services.tasks.privacy import photos
@@ -563,7 +564,7 @@ async def test_a_photo_that_breaks_off_never_looks_whole(service: Service, monke
 async def test_health_and_readiness_name_the_dependencies(service: Service) -> None:
     assert (await service.get("/healthz")).status == 200
     ready = await service.get("/readyz")
-    checks = {"sql": "ok", "photos": "ok", "broker": "ok"}
+    checks = {"sql": "ok", "photos": "ok", "broker": "ok", KEYS: "ok"}
     assert (ready.status, ready.json) == (200, {"status": "ready", "checks": checks})
 
 
@@ -573,7 +574,7 @@ async def test_it_is_ready_and_takes_submissions_while_the_broker_is_away(
     monkeypatch.setattr(service.broker, "away", True)
     ready = await service.get("/readyz")
     assert (ready.status, ready.json["status"]) == (200, "degraded")
-    assert ready.json["checks"] == {"sql": "ok", "photos": "ok", "broker": "failed"}
+    assert ready.json["checks"] == {"sql": "ok", "photos": "ok", "broker": "failed", KEYS: "ok"}
     assert (await service.submit(new_task(), headers=service.bearer())).status == 200
 
 
