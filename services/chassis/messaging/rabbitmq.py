@@ -312,7 +312,10 @@ class RabbitBroker:
             raise PublishError("not connected")
         # On the consuming connection, because an alarm of the server stalls the other; on a channel of its own, because
         # asking for a queue that is not there ends the channel.
-        channel = self._consuming.channel(publisher_confirms=False)
+        try:
+            channel = self._consuming.channel(publisher_confirms=False)
+        except RuntimeError as error:  # the connection is being made anew
+            raise PublishError(f"not connected: {error}") from error
         try:
             with cancellation_kept():
                 async with asyncio.timeout(PING_SECONDS):

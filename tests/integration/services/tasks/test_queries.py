@@ -335,6 +335,7 @@ async def test_every_query_of_auth_finds_its_rows_by_an_index(auth: Database, mo
     assert await accounts.find(ME)
     assert ME not in await accounts.names(ME), "its address leads to another account"
     await signed_out.note(ME, 1)
+    await signed_out.note_everybody(1)
     assert not await signed_out.refuse(me)
     await accounts.sign_out(me)
     await accounts.delete_account(me)
@@ -423,6 +424,7 @@ async def _signing_out(database: Database, signed_out: SignOuts) -> None:
     assert await signed_out.refuse(me)
     async with database.read() as connection:
         assert await signed_out.last_of(connection, ME)
+    await signed_out.note_everybody(1)
 
 
 async def _relaying(database: Database, unwatched: Database, waiting: Outbox) -> None:
