@@ -23,7 +23,7 @@ from services.analysis.thermography.judging.energy import (
 )
 from services.analysis.thermography.judging.severity import severity_of
 from services.analysis.thermography.reading.pictures import MAX_ASPECT
-from services.analysis.thermography.reading.thermogram import TRUSTED, UNREADABLE, ScaleSource, Thermogram
+from services.analysis.thermography.reading.thermogram import TRUSTED, ScaleSource, Thermogram
 
 # How far each source of the temperatures can be trusted, 0..1: estimates.
 _SCALE_TRUST = {
@@ -131,16 +131,6 @@ def _refusal(thermogram: Thermogram) -> str | None:
     """Why a picture's colours are not to be read as temperatures at all, or None."""
     if thermogram.unreadable is not None:
         return thermogram.unreadable
-    if thermogram.blended:
-        return (
-            "The false colours are mixed with an ordinary photo: "
-            "please switch off blending (MSX, fusion) and retake it."
-        )
-    if thermogram.palette_confidence <= UNREADABLE:
-        return (
-            "The photo's colours are none of the palettes that we know, or mixed with something: "
-            "please choose iron, rainbow or grey, without blending."
-        )
     height, width = thermogram.valid.shape
     shown = np.count_nonzero(thermogram.valid)
     narrow = max(height, width) > MAX_ASPECT * min(height, width)

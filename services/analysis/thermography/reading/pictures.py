@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pillow_heif
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageCms
 
 MIN_SIDE_PX = 32
 """Smaller pictures show nothing that could be analysed."""
@@ -40,6 +40,7 @@ _SOF_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BASELINE, _PROGRESSIVE = (0xC0, 0xC1), 0xC2  # of them
 _SCAN, _END = 0xDA, b"\xff\xd9"
 _SCAN_HEAD = re.compile(rb"\xff\xda..(.)", re.DOTALL)  # with the number of its channels
+_MOST_PROFILE_BYTES = 4_000_000  # of an ICC profile: cameras and phones write 0.5 to 3 kB, printers up to 3 MB
 _READ_AHEAD = 64  # bytes; the decoder reads at most 8 ahead
 _EXIF_ORIENTATION = 0x0112
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
@@ -130,7 +131,8 @@ def open_picture(data: bytes, *, enough: int) -> Picture:
             if name == "JPEG":
                 image.draft(None, fit(full, enough))
             image.load()
-            rgb = _as_rgb(image, enough)
+            profile = image.info.get("icc_profile")
+            rgb = _in_srgb(_as_rgb(image, enough), profile if isinstance(profile, bytes) else b"")
     except UnreadablePhotoError:
         raise
     except Exception as error:  # the decoders raise anything at all on hostile bytes
@@ -262,6 +264,25 @@ def _as_rgb(image: Image.Image, enough: int) -> NDArray[np.uint8]:
     if image.mode != "RGB":
         image = image.convert("RGB")
     return np.asarray(image)
+
+
+def _in_srgb(rgb: NDArray[np.uint8], profile: bytes) -> NDArray[np.uint8]:
+    """Convert a picture (h, w, 3) from the colour space of its ICC profile to sRGB, in which palettes are known.
+
+    A profile that is damaged, or is none for RGB, costs the conversion, not the photo.
+    """
+    if not 0 < len(profile) <= _MOST_PROFILE_BYTES:
+        return rgb
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if own.profile.xcolor_space.strip() != "RGB" or "sRGB" in (own.profile.profile_description or ""):
+            return rgb
+        converted = ImageCms.profileToProfile(
+            Image.fromarray(rgb), own, ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC
+        )
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+        return rgb
+    return rgb if converted is None else np.asarray(converted)
 
 
 def _stretched(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
