@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.analysis.thermography.reading import overlays, palettes
+from services.analysis.thermography.reading import palettes
 
 Field = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -50,8 +50,8 @@ def find_alarm(rgb: NDArray[np.uint8], place: Field, sure: Mask, shown: Mask) ->
         return None
     side = max(3, round(_LEAST_SIDE * max(place.shape)))
     for colour in _paints(rgb, sure, shown):
-        off = overlays.extremes(np.asarray(cv2.absdiff(rgb, np.full_like(rgb, colour)), np.uint8))[0]
-        area = ((off < _LIKE_PAINT) & shown).astype(np.uint8)
+        low, high = (tuple(int(value) + off for value in colour) for off in (-_LIKE_PAINT, _LIKE_PAINT))
+        area = ((np.asarray(cv2.inRange(rgb, low, high)) > 0) & shown).astype(np.uint8)
         wide = np.asarray(cv2.morphologyEx(area, cv2.MORPH_OPEN, np.ones((side, side), np.uint8)), np.uint8)
         if not _LEAST_SHARE <= float(wide.mean()) <= _MOST_SHARE:
             continue
@@ -68,6 +68,7 @@ def find_alarm(rgb: NDArray[np.uint8], place: Field, sure: Mask, shown: Mask) ->
 def _paints(rgb: NDArray[np.uint8], sure: Mask, shown: Mask) -> list[NDArray[np.uint8]]:
     """Colours that may be paint: the commonest that the palette does not explain, then the commonest of all."""
     candidates: list[NDArray[np.uint8]] = []
+    rgb, sure, shown = rgb[::2, ::2], sure[::2, ::2], shown[::2, ::2]
     for among in (shown & ~sure, shown):
         pixels = rgb[among]
         if len(pixels) < _LEAST_SHARE * shown.size:

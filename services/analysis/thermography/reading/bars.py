@@ -67,12 +67,12 @@ def _strip_by_colour(rgb: NDArray[np.uint8]) -> tuple[Box, float, NDArray[np.flo
     best: tuple[Box, float, NDArray[np.float32]] | None = None
     for left, right in _alike(start, stop, height):
         x0, x1 = left, right + 1
-        y0, y1 = int(np.median(start[left:right])), int(np.median(stop[left:right]))
+        middle = (left + right) // 2
+        y0, y1 = int(start[middle]), int(stop[middle])
         if x1 - x0 > _MOST_WIDTH * width or y1 - y0 < _LEAST_RATIO * (x1 - x0):
             continue
         if not all(_is_cut(across[y0:y1, slice(max(at, 0), at + 3)]) for at in (x0 - 3, x1 - 1)):
             continue
-        middle = (left + right) // 2
         colours = np.median(rgb[y0:y1, max(x0, middle - 1) : middle + 2].astype(np.float32), axis=1)
         path = _path(colours)
         if path is not None and (best is None or path > best[1]):

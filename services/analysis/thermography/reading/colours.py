@@ -14,6 +14,7 @@ from services.analysis.thermography.reading import curves, palettes
 from services.analysis.thermography.reading.palettes import Palette
 
 _COLOURS = 400  # the commonest, by which a way of drawing is measured
+_FEW_COLOURS = 150  # the same for the first search among mixtures
 _FARTHEST = 30.0  # 0..255 units: a colour that is farther off is print or another photo, however far
 _SURE = 10.0  # mean distance up to which a known palette is not doubted: 48 of 60 pure pictures stay below
 _GOOD = 14.0  # up to which it is taken unless a mixture fits far better: the others of the 60 stay below but for one
@@ -23,6 +24,7 @@ _MIXED_BETTER = 0.5  # times the distance of a known palette, and less, for a mi
 _CURVE_BETTER = 6.0  # by which an order has to fit better than a known palette, which says more
 _SHARES = (0.4, 0.55, 0.7, 0.85)  # of false colour in a mixture, tried first
 _FINER = (-0.1, -0.05, 0.0, 0.05, 0.1)  # and then around the best
+_REFINED = 3  # palettes, the likeliest ones
 _LEAST_SHARE, _MOST_SHARE = 0.3, 0.95
 _EVERY = 5  # entries of a palette that are tried for a mixture
 
@@ -61,6 +63,10 @@ class Sample:
         common = common[histogram[common] > 0]
         return cls(palettes.weighted(palettes.colours_of(common)), histogram[common], histogram)
 
+    def commonest(self, count: int) -> "Sample":
+        """Return the sample with its commonest colours alone."""
+        return Sample(self.points[:count], self.weights[:count], self.histogram)
+
     def misfit(self, palette: Palette, every: int = 1) -> float:
         """Mean distance of the colours from a palette."""
         apart = np.sqrt(palettes.misfits(self.points, palette, every).min(1))
@@ -88,8 +94,13 @@ def drawing_of(sample: Sample) -> Drawing:
 def _mixture(sample: Sample) -> Drawing:
     """Find the palette and the share of it that explain a picture best as mixed with a grey photo."""
     candidates = [palette for palette in palettes.known() if not (palette.is_grey or palette.in_video_range)]
-    coarse = [(sample.misfit(p.mixed(s), _EVERY), at, s) for at, p in enumerate(candidates) for s in _SHARES]
-    _, at, share = min(coarse)
-    finer = [min(max(share + step, _LEAST_SHARE), _MOST_SHARE) for step in _FINER]
-    drawings = [Drawing(mixed := candidates[at].mixed(s), sample.misfit(mixed, 2)) for s in finer]
+    few = sample.commonest(_FEW_COLOURS)
+    coarse = [(few.misfit(p.mixed(s), _EVERY), at, s) for at, p in enumerate(candidates) for s in _SHARES]
+    best: dict[int, float] = {}
+    for _, at, share in sorted(coarse):
+        best.setdefault(at, share)
+    drawings = []
+    for at in list(best)[:_REFINED]:
+        finer = {round(min(max(best[at] + step, _LEAST_SHARE), _MOST_SHARE), 2) for step in _FINER}
+        drawings += [Drawing(mixed := candidates[at].mixed(s), sample.misfit(mixed, 2)) for s in sorted(finer)]
     return min(drawings, key=lambda drawing: drawing.misfit)

@@ -31,6 +31,7 @@ _MIXTURE_STEP = 0.15  # of the scale; print stands on a more even ground
 _NEIGHBOURHOODS = (1 / 24, 1 / 8, 1 / 3)  # of the longer side: where a place that may be either is looked up, in turn
 _BEYOND_DARK, _BEYOND_BRIGHT = 48, 215  # 0..255: black below the scale, white above it; JPEG leaves it this plain
 _BEYOND_SIDE = 1 / 160  # of the longer side: print is narrower
+_LEAST_BEYOND = 0.001  # of the thermal part
 _BEYOND_PLACE = 0.22  # on the scale: how near to its end an area beyond it begins
 
 
@@ -114,6 +115,9 @@ def _beyond(rgb: NDArray[np.uint8], place: Field, foreign: Mask, sure: Mask) -> 
     side = max(3, round(_BEYOND_SIDE * max(place.shape)))
     found = []
     for plain, end in ((most < _BEYOND_DARK, 0.0), (least > _BEYOND_BRIGHT, 1.0)):
+        if np.count_nonzero(plain & foreign) < _LEAST_BEYOND * foreign.size:
+            found.append(np.zeros(foreign.shape, np.bool_))
+            continue
         area = cv2.morphologyEx((plain & foreign).astype(np.uint8), cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
         count, labels, stats, _ = cv2.connectedComponentsWithStats(np.asarray(area, np.uint8))
         kept = np.zeros(count, np.bool_)

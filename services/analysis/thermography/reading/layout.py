@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.analysis.thermography.reading import bars, overlays, palettes
-from services.analysis.thermography.reading.bars import ColourBar
+from services.analysis.thermography.reading.bars import ColourBar, ColourStrip
 from services.analysis.thermography.reading.colours import Drawing, Sample, drawing_of
 from services.analysis.thermography.reading.overlays import Box
 from services.analysis.thermography.reading.palettes import Palette
@@ -67,28 +67,24 @@ def find_layout(rgb: NDArray[np.uint8]) -> Layout:
     area = cut_out(rgb, whole) or _beside_paper(rgb, whole) or whole
     sample = Sample.of(_telling(rgb, area))
     drawing = drawing_of(sample)
-    if drawing.misfit > _DOUBTED or not drawing.linear or drawing.palette.share < 1:
-        strip = bars.colour_strip(rgb)
-        if strip is not None:
-            by_bar = Drawing(palette := Palette.of(BAR_PALETTE, strip.colours), sample.misfit(palette))
-            if by_bar.misfit < _BAR_BETTER * drawing.misfit or (not drawing.linear and by_bar.fits_as_well(drawing)):
-                return Layout(_without_bar(area, strip.box), by_bar, ColourBar(strip.box, hot_first=True))
-    bar = None
-    if drawing.palette.share == 1 and drawing.linear:
+    strip = bars.colour_strip(rgb)
+    if strip is not None and (drawing.misfit > _DOUBTED or not drawing.linear):
+        by_bar = Drawing(palette := Palette.of(BAR_PALETTE, strip.colours), sample.misfit(palette))
+        if by_bar.misfit < _BAR_BETTER * drawing.misfit or (not drawing.linear and by_bar.fits_as_well(drawing)):
+            return Layout(_without_bar(area, strip.box), by_bar, ColourBar(strip.box, hot_first=True))
+    bar = None if strip is None else _bar_of(strip, drawing.palette)
+    if bar is None and drawing.palette.share == 1 and drawing.linear:
         found = palettes.places(rgb, drawing.palette)
         bar = bars.colour_bar(found.place, found.gap, BAR_EXPLAINED * drawing.palette.explained_within)
     if bar is None:
-        return Layout(area, drawing, _bar_of(rgb, drawing.palette))
+        return Layout(area, drawing, None)
     if drawing.palette.is_grey and overlays.is_beside(bar.box, area, grey=True):
         area = overlays.area_beside(rgb, bar.box) or area
     return Layout(_without_bar(area, bar.box), drawing, bar)
 
 
-def _bar_of(rgb: NDArray[np.uint8], palette: Palette) -> ColourBar | None:
-    """Find the colour bar of a palette by its colours; the scene may hide one from a search by places."""
-    strip = bars.colour_strip(rgb)
-    if strip is None:
-        return None
+def _bar_of(strip: ColourStrip, palette: Palette) -> ColourBar | None:
+    """Return a strip of colours as the bar of a palette; None where its colours are not those."""
     found = palettes.places(np.rint(strip.colours[None]).astype(np.uint8), palette)
     rises = float(np.corrcoef(found.place[0], np.linspace(0, 1, len(strip.colours)))[0, 1])
     if float(found.gap.mean()) > palette.explained_within or (abs(rises) if palette.is_grey else rises) < _RISES:
@@ -184,7 +180,7 @@ def _false_colour_weight(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """
     most, least = overlays.extremes(rgb)
     colour = cv2.subtract(most, least)
-    limit = float(np.clip(0.55 * float(np.quantile(colour, 0.98)), _LEAST_GARISH, GARISH))
+    limit = float(np.clip(0.55 * float(np.quantile(colour[::3, ::3], 0.98)), _LEAST_GARISH, GARISH))
     garish = (colour > limit).astype(np.uint8)
     side = max(3, min(garish.shape) // _NARROW) | 1  # wider than a colour bar's or a letter's strokes
     garish = np.asarray(cv2.morphologyEx(garish, cv2.MORPH_OPEN, np.ones((side, side), np.uint8)), np.uint8)

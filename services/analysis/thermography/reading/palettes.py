@@ -46,6 +46,7 @@ _OPENCV = {"jet": cv2.COLORMAP_JET, "turbo": cv2.COLORMAP_TURBO, "inferno": cv2.
            "magma": cv2.COLORMAP_MAGMA, "cividis": cv2.COLORMAP_CIVIDIS}  # fmt: skip
 _GREY_REACH = float(_AXES[0].sum() * 255)  # brightness, weighted, of white
 
+_EVERY = 4  # entries of a palette, the nearest of which is found first; the way between them follows
 _APART = 64  # entries between two places that are not neighbours
 _UNSURE = 10.0  # a place that fits worse than the best by less than this (0..255 units) may be the right one
 
@@ -69,6 +70,7 @@ class Palette:
         curve = rgb @ _AXES.T
         return cls(name, rgb, np.ascontiguousarray(curve), _slope(curve))
 
+    @lru_cache(maxsize=512)  # noqa: B019 - few palettes, which live as long as the process
     def mixed(self, share: float) -> "Palette":
         """Return this palette as it looks where a grey photo takes the rest of ``share`` (0..1)."""
         hues = self.curve * np.array([0, share, share], np.float32)
@@ -238,18 +240,19 @@ def _nearest(cells: NDArray[np.uint16], palette: Palette) -> tuple[NDArray[np.ui
     used = np.flatnonzero(np.bincount(cells.ravel(), minlength=32768))
     nearest = np.zeros(32768, np.uint8)
     other = np.full(32768, -1, np.int16)
+    few = np.arange(0, ENTRIES, _EVERY)
     for start in range(0, len(used), 1024):
         part = used[start : start + 1024]
-        apart = misfits(weighted(colours_of(part)), palette)
+        apart = misfits(weighted(colours_of(part)), palette, _EVERY)
         best = apart.argmin(1)
-        least = np.sqrt(apart[np.arange(len(part)), best])
-        nearest[part] = best
+        nearest[part] = few[best]
         if palette.share < 1:
-            away = np.abs(np.arange(ENTRIES) - best[:, None]) > _APART
-            apart = np.where(away, apart, np.inf)
+            row = np.arange(len(part))
+            least = np.sqrt(apart[row, best])
+            apart[np.abs(few - few[best, None]) <= _APART] = np.inf
             second = apart.argmin(1)
-            likely = np.sqrt(apart[np.arange(len(part)), second]) < least + _UNSURE
-            other[part] = np.where(likely, second, -1)
+            likely = np.sqrt(apart[row, second]) < least + _UNSURE
+            other[part] = np.where(likely, few[second], -1)
     return nearest, other if palette.share < 1 else None
 
 
