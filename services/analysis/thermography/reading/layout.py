@@ -43,6 +43,7 @@ _MOST_OF_HALVES = 0.75  # the same for one of two views
 _PAPER = 0.35  # share of a margin that has the colour of its paper; the rest is the scale
 _GREY_COST, _DULL_COST = -0.12, -0.06  # against 1 for a garish pixel: grey lies inside, where the scale ends
 _LEAST_GARISH = 45  # 0..255: false colour at half strength; wood and skin come near it
+_LEAST_PURE, _PURITY = 40, 0.8  # 0..255, and share of the brightest channel, between the channels of a pixel
 _CORNER_REACH = 0.1  # of the picture's side: stretches of a cut to either side of a corner
 _OVERRUN, _UNDERRUN = 0.6, 0.2  # shares of such a stretch: more beyond, or less before, and the corner is elsewhere
 _NARROW = 12  # times that a colour bar's width goes into the picture's shorter side
@@ -181,7 +182,8 @@ def _false_colour_weight(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     most, least = overlays.extremes(rgb)
     colour = cv2.subtract(most, least)
     limit = float(np.clip(0.55 * float(np.quantile(colour[::3, ::3], 0.98)), _LEAST_GARISH, GARISH))
-    garish = (colour > limit).astype(np.uint8)
+    pure = (colour > _LEAST_PURE) & (colour > _PURITY * most)  # as the dark end of a palette is, and no photo
+    garish = ((colour > limit) | pure).astype(np.uint8)
     side = max(3, min(garish.shape) // _NARROW) | 1  # wider than a colour bar's or a letter's strokes
     garish = np.asarray(cv2.morphologyEx(garish, cv2.MORPH_OPEN, np.ones((side, side), np.uint8)), np.uint8)
     dull = np.where(colour > overlays.COLOURED, np.float32(_DULL_COST), np.float32(_GREY_COST))

@@ -124,3 +124,11 @@ def test_paper_with_a_scale_beside_the_thermal_picture_is_cut_off():
     for row in range(20, 281, 20):
         cv2.line(photo, (456, row), (462, row), (0, 0, 0), 1)
     assert near(area_of(photo), (0, 0, 420, 300))
+
+
+def test_a_hot_object_does_not_hide_the_dark_rest_of_the_thermal_picture():
+    photo = grey_room(360, 480)
+    place = np.full((276, 342), 0.06)
+    place[180:270, 190:290] = 0.8
+    photo[42:318, 69:411] = drawn(place)
+    assert overlap(area_of(photo), (69, 42, 411, 318)) > 0.95
