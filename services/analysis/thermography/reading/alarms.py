@@ -76,8 +76,10 @@ def _paints(rgb: NDArray[np.uint8], sure: Mask, shown: Mask) -> list[NDArray[np.
         cells = palettes.bins(pixels)
         counts = np.bincount(cells, minlength=32768)
         for cell in np.argsort(-counts, kind="stable")[: _PAINTS // 2]:
+            if counts[cell] < max(1.0, 0.3 * _LEAST_SHARE * shown.size):
+                break
             colour = np.median(pixels[cells == cell], axis=0).astype(np.uint8)
-            if counts[cell] >= 0.3 * _LEAST_SHARE * shown.size and int(colour.max()) - int(colour.min()) > _GREY_PAINT:
+            if int(colour.max()) - int(colour.min()) > _GREY_PAINT:
                 candidates.append(colour)
     return candidates
 

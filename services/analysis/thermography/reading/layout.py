@@ -87,8 +87,10 @@ def find_layout(rgb: NDArray[np.uint8]) -> Layout:
 def _bar_of(strip: ColourStrip, palette: Palette) -> ColourBar | None:
     """Return a strip of colours as the bar of a palette; None where its colours are not those."""
     found = palettes.places(np.rint(strip.colours[None]).astype(np.uint8), palette)
+    if float(found.gap.mean()) > palette.explained_within or float(found.place.std()) == 0:
+        return None
     rises = float(np.corrcoef(found.place[0], np.linspace(0, 1, len(strip.colours)))[0, 1])
-    if float(found.gap.mean()) > palette.explained_within or (abs(rises) if palette.is_grey else rises) < _RISES:
+    if (abs(rises) if palette.is_grey else rises) < _RISES:
         return None
     return ColourBar(strip.box, hot_first=rises > 0)
 
