@@ -41,7 +41,13 @@ _LEAST_EXPLAINED = 0.45
 
 _MUCH_HIDDEN = 0.25  # share of the thermal part from which on what hides it is told
 _MUCH_BEYOND = 0.25  # the same of what lies beyond the scale or an alarm's limit
-_TRUST_HIDDEN, _TRUST_BEYOND, _TRUST_MIXED = 0.6, 0.8, 0.85  # what is left of the confidence: estimates
+_SMALL_PART = 0.15  # share of the photo: picture in picture takes a quarter, a photographed display a tenth
+_TRUST_SMALL, _TRUST_HIDDEN, _TRUST_BEYOND, _TRUST_MIXED = (
+    0.8,
+    0.6,
+    0.8,
+    0.85,
+)  # what is left of the confidence: estimates
 _RIM = 0.15  # of the shorter side: where a view shows mostly wall
 _WALL_SCATTER = 0.06  # thermal index, of sound walls under temperatures as they are typed
 _BRIGHT_IS_WARM = 1.5  # times as likely as the other way round, where nothing tells
@@ -221,7 +227,7 @@ def _false_colour(
     rgb = np.ascontiguousarray(photo.working[y0:y1, x0:x1])
     inside = None if bar is None else (bar[0] - x0, bar[1] - y0, bar[2] - x0, bar[3] - y0)
     seen = inverted(rgb, palette, inside)
-    unreadable = _unreadable(layout, seen)
+    unreadable = _unreadable(photo, seen)
     source, (low, high) = scale
     if source is ScaleSource.ESTIMATED and unreadable is None:
         printed = read_printed_range(photo.working, bar, inside_c=inside_c, outside_c=outside_c)
@@ -237,7 +243,7 @@ def _false_colour(
     if not sure and noted and _shows_room_reversed(temperature, low + high, seen.valid, inside_c, outside_c):
         palette, seen = palettes.reversed_grey(palette), seen.reversed()
         temperature = np.asarray(low + high - temperature, np.float32)
-    trust = _doubts(layout, seen, reasons)
+    trust = _doubts(photo, seen, reasons)
     size = photo.picture.size
     full = size[0] / photo.working.shape[1]
     window = (round(x0 * full), round(y0 * full), round(x1 * full), round(y1 * full))
@@ -248,20 +254,35 @@ def _false_colour(
     )  # fmt: skip
 
 
-def _unreadable(layout: Layout, seen: Inversion) -> str | None:
+def _unreadable(photo: Photograph, seen: Inversion) -> str | None:
     """Say why the colours cannot be read as temperatures, and what to do; None where they can."""
-    if layout.drawing.fits and seen.explained >= _LEAST_EXPLAINED:
+    if photo.layout.drawing.fits and seen.explained >= _LEAST_EXPLAINED:
         return None
+    if _is_small_part(photo):
+        return (
+            "The thermal picture in the photo is too small or too dim to be read: "
+            "please send the file that the camera saved, or photograph its display straight on and close up."
+        )
     return (
         "The colours of the photo are none that a thermal camera draws with: "
         "please send the camera's own picture, with iron, rainbow or grey as its palette."
     )
 
 
-def _doubts(layout: Layout, seen: Inversion, reasons: list[str]) -> float:
+def _is_small_part(photo: Photograph) -> bool:
+    """Whether most of the photo is something else, as where a camera's display was photographed."""
+    x0, y0, x1, y1 = photo.layout.area
+    height, width = photo.reduced.shape[:2]
+    return bool((x1 - x0) * (y1 - y0) < _SMALL_PART * width * height)
+
+
+def _doubts(photo: Photograph, seen: Inversion, reasons: list[str]) -> float:
     """Return what the doubts about the reading leave of the confidence, 0..1, and add their reasons."""
     trust = 1.0
-    if layout.drawing.palette.share < 1:
+    if _is_small_part(photo):
+        reasons.append("The thermal picture is a small part of the photo: the file that the camera saved shows more.")
+        trust *= _TRUST_SMALL
+    if photo.layout.drawing.palette.share < 1:
         reasons.append("A grey photo is mixed into the thermal colours: they were read by their hue.")
         trust *= _TRUST_MIXED
     hidden = 1.0 - float(seen.valid.mean())

@@ -11,6 +11,7 @@ from tests.unit.services.analysis.thermography.reading.drawings import (
     IRON,
     SPECTRUM,
     UNKNOWN,
+    colour_photo,
     drawn,
     grey_room,
     with_bar,
@@ -206,3 +207,25 @@ def test_a_pure_picture_beside_its_grey_photo_is_not_called_mixed():
     photo[60:420, 80:560] = drawn(room(360, 480), SPECTRUM)
     found = read(jpeg_of(photo))
     assert not found.blended
+
+
+def test_a_photo_of_a_small_display_is_read_and_says_what_would_show_more():
+    photo = cv2.GaussianBlur(colour_photo(1200, 1600), (0, 0), 2)
+    photo[700:1010, 380:780] = drawn(room(310, 400))
+    found = read(jpeg_of(photo))
+    assert found.unreadable is None
+    assert any("file that the camera saved" in reason for reason in found.reasons)
+    assert found.window[0] == pytest.approx(380, abs=8)
+    assert found.window[3] == pytest.approx(1010, abs=8)
+
+
+def test_the_advice_on_a_small_display_that_cannot_be_read_is_to_send_the_file():
+    photo = cv2.GaussianBlur(colour_photo(1200, 1600), (0, 0), 2)
+    rng = np.random.default_rng(3)
+    glare = np.full((310, 400, 3), 255, np.uint8)  # saturated patches of any hue and brightness: no scale has them all
+    glare[..., 0] = cv2.resize(rng.integers(0, 180, (31, 40), np.uint8), (400, 310), interpolation=cv2.INTER_NEAREST)
+    glare[..., 2] = cv2.resize(rng.integers(110, 256, (31, 40), np.uint8), (400, 310), interpolation=cv2.INTER_NEAREST)
+    photo[700:1010, 380:780] = cv2.cvtColor(glare, cv2.COLOR_HSV2RGB)
+    found = read(jpeg_of(photo))
+    assert found.unreadable is not None
+    assert "display" in found.unreadable
