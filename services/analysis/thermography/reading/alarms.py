@@ -21,6 +21,7 @@ _PAINTS = 4  # colours that are tried, the commonest foreign ones first
 _LIKE_PAINT = 26  # 0..255, in any channel, from the paint: JPEG and its halved colours leave the inside closer
 _EVEN = 10.0  # 0..255, spread of a channel inside the paint, as a standard deviation
 _EVEN_OWN = 1.5  # the same where the paint has one of the palette's colours
+_ENOUGH = 2000  # pixels of paint by which its spread is measured
 _RIMS = (2, 6, 8, 13)  # pixels from the paint: its blur, its edge, and farther out
 _LEAST_SLOPE, _LEAST_SLOPE_OWN = 0.01, 0.04  # on the scale, by which the places move away from the limit farther out
 _LEAST_RIM = 40  # pixels along the edge
@@ -89,7 +90,8 @@ def _spread(rgb: NDArray[np.uint8], area: NDArray[np.uint8]) -> float:
     inside = cv2.erode(area, np.ones((5, 5), np.uint8)) > 0
     if np.count_nonzero(inside) < _LEAST_RIM:
         inside = area > 0
-    pixels = rgb[inside].astype(np.float32)
+    pixels = rgb[inside]
+    pixels = pixels[:: max(1, len(pixels) // _ENOUGH)].astype(np.float32)
     return float((1.48 * np.median(np.abs(pixels - np.median(pixels, axis=0)), axis=0)).max())
 
 
