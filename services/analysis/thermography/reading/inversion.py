@@ -111,6 +111,8 @@ def _beyond(rgb: NDArray[np.uint8], place: Field, foreign: Mask, sure: Mask) -> 
 
     Such an area is wider than print, and what lies along its border is near to that end of the scale.
     """
+    if np.count_nonzero(foreign) < _LEAST_BEYOND * foreign.size:
+        return np.zeros(foreign.shape, np.bool_), np.zeros(foreign.shape, np.bool_)
     most, least = overlays.extremes(rgb)
     side = max(3, round(_BEYOND_SIDE * max(place.shape)))
     found = []
