@@ -10,14 +10,9 @@ from contracts.reports import Report, report_image_name
 from services.analysis.analyser import Analysis, AnalysisRequest, PhotoFile, UnusablePhotosError
 from services.analysis.thermography.basis.conditions import Conditions
 from services.analysis.thermography.judging.observation import assess
+from services.analysis.thermography.reading.likeness import looks_ordinary, looks_thermal
 from services.analysis.thermography.reading.pictures import UnreadablePhotoError, photo_format
-from services.analysis.thermography.reading.thermogram import (
-    Photograph,
-    Thermogram,
-    looks_ordinary,
-    looks_thermal,
-    read_thermogram,
-)
+from services.analysis.thermography.reading.thermogram import Photograph, Thermogram, read_thermogram
 from services.analysis.thermography.telling.rendering import Mark, Panel, Rgb, Sheet, draw_sheet, draw_thumbnail
 from services.analysis.thermography.telling.report import (
     finding_detail,
@@ -301,7 +296,7 @@ def _cut_out(observation: _Observation) -> tuple[Rgb | None, tuple[float, float,
         return thermal, (0.0, 0.0, 1.0, 1.0)
     width, height = thermogram.photo_size
     x0, y0, x1, y1 = thermogram.window
-    if thermogram.blended or min((x1 - x0) / width, (y1 - y0) / height) > _MUCH_SMALLER:
+    if min((x1 - x0) / width, (y1 - y0) / height) > _MUCH_SMALLER:
         return thermal, (0.0, 0.0, 1.0, 1.0)
     margin = _CUT_MARGIN * max(x1 - x0, y1 - y0)
     rows, columns = thermal.shape[:2]

@@ -4,8 +4,6 @@ Apps draw the thermal picture into a rectangle of a grey photo or of a dark scre
 it, and write text, a logo and a crosshair across it. None of that must be taken for temperature.
 """
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +13,6 @@ COLOURED = 28
 
 PLAIN = 12
 """A colour this near to that of the picture's corners (0..255) may belong to a frame."""
-
-SMALLEST_AREA = 0.15
-"""A coloured rectangle of less than this share of the picture is an inset photo, not the thermal picture."""
 
 EDGE_STEP = 14
 EDGE_SUPPORT = 0.55
@@ -29,32 +24,19 @@ PRINT_STEP = 60
 HARDNESS = 0.6
 """Over one pixel the edge of print rises by at least this share of its full height."""
 
-_SAME_PLACE = 0.06  # on the scale, between columns of one colour bar
-_BAR_GROWTH = 6  # pixels at least that a bar's sides are looked for
 
 _CUT_REACH = 4  # pixels to either side of a border within which a cut is over, and a blurred edge is not
-
-BAR_DEVIATION = 0.018
-"""Standard deviation, in places on the scale, from an even run; 247 synthetic and 20 real bars stay below 0.010."""
 
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels; the last two exclusive
 
 
-@dataclass(frozen=True, slots=True)
-class ColourBar:
-    """A scale printed on the picture."""
-
-    box: Box
-    hot_first: bool  # the palette's hot end is at the top, or at the right: where every camera prints it
-
-
 def coloured(rgb: NDArray[np.uint8], above: int = COLOURED) -> NDArray[np.bool_]:
     """Tell which pixels of (h, w, 3) have a colour and are not grey: their channels differ by more than ``above``."""
-    most, least = _extremes(rgb)
+    most, least = extremes(rgb)
     return np.asarray(cv2.subtract(most, least) > above, np.bool_)
 
 
-def _extremes(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def extremes(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The most and the least bright channel of each pixel."""
     red, green, blue = cv2.split(rgb)
     most = cv2.max(cv2.max(red, green), blue)
@@ -62,35 +44,9 @@ def _extremes(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uin
     return np.asarray(most, np.uint8), np.asarray(least, np.uint8)
 
 
-def _apart(one: NDArray[np.uint8], other: NDArray[np.uint8], step: float) -> NDArray[np.bool_]:
+def apart(one: NDArray[np.uint8], other: NDArray[np.uint8], step: float) -> NDArray[np.bool_]:
     """Tell where two pictures (h, w, 3) differ by more than a step in any channel."""
-    return np.asarray(_extremes(np.asarray(cv2.absdiff(one, other), np.uint8))[0] > step, np.bool_)
-
-
-def thermal_area(rgb: NDArray[np.uint8]) -> Box:
-    """Find the rectangle that the thermal picture fills in (h, w, 3).
-
-    A coloured rectangle with straight borders in surroundings of another kind counts; else it is the whole picture
-    without its plain margins.
-    """
-    whole = _without_plain_margins(rgb)
-    mask = np.zeros(rgb.shape[:2], np.uint8)
-    inside = np.s_[whole[1] : whole[3], whole[0] : whole[2]]
-    mask[inside] = coloured(np.ascontiguousarray(rgb[inside]))
-    side = max(3, min(mask.shape) // 24)  # wider than a colour bar's or a letter's strokes, narrower than a picture
-    body = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
-    if np.count_nonzero(body) < 0.03 * body.size:
-        return whole
-    x0, x1 = _extent(body.max(0))
-    y0, y1 = _extent(body.max(1))
-    # The picture's hot and cold ends may be white and black: its border is then the next straight edge outwards.
-    columns, rows = _edge_support(rgb, (x0, y0, x1, y1))
-    x0, x1 = _to_edge(columns, x0, -1, whole[0]), _to_edge(columns, x1, 1, whole[2])
-    y0, y1 = _to_edge(rows, y0, -1, whole[1]), _to_edge(rows, y1, 1, whole[3])
-    share = (x1 - x0) * (y1 - y0) / ((whole[2] - whole[0]) * (whole[3] - whole[1]))
-    if -1 in (x0, x1, y0, y1) or not SMALLEST_AREA < share < 0.94:
-        return whole
-    return x0, y0, x1, y1
+    return np.asarray(extremes(np.asarray(cv2.absdiff(one, other), np.uint8))[0] > step, np.bool_)
 
 
 def is_beside(bar: Box, area: Box, *, grey: bool) -> bool:
@@ -110,7 +66,7 @@ def area_beside(rgb: NDArray[np.uint8], bar: Box) -> Box | None:
 
     This finds a grey thermal picture in a grey photo, where colour cannot tell. None where there is no such rectangle.
     """
-    step = _apart(rgb[1:], rgb[:-1], EDGE_STEP / 2)
+    step = apart(rgb[1:], rgb[:-1], EDGE_STEP / 2)
     # An end of the bar may look like what is around it and be cut off: the border is then looked for farther away.
     near, far = 5, 5 + (bar[3] - bar[1]) // 32
     area = _area_between(step, bar, near) or _area_between(step, bar, far)
@@ -178,12 +134,12 @@ def plain_corners(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return cv2.dilate(found[1:-1, 1:-1], np.ones((5, 5), np.uint8)) > 0 if found.any() else found[1:-1, 1:-1] > 0
 
 
-def _without_plain_margins(rgb: NDArray[np.uint8]) -> Box:
+def without_plain_margins(rgb: NDArray[np.uint8]) -> Box:
     """Cut off a frame of one colour, as screenshots and rounded pictures have it."""
     height, width = rgb.shape[:2]
     corners = rgb[[0, 0, -1, -1], [0, -1, 0, -1]]
     frame = np.full_like(rgb, np.median(corners, axis=0).astype(np.uint8))
-    apart, _ = _extremes(np.asarray(cv2.absdiff(rgb, frame), np.uint8))
+    apart, _ = extremes(np.asarray(cv2.absdiff(rgb, frame), np.uint8))
     lying = np.ascontiguousarray(apart.T)
     x0, x1 = _inside_frame(apart, PLAIN // 2)
     y0, y1 = _inside_frame(lying, PLAIN // 2)
@@ -207,7 +163,7 @@ def _inside_frame(apart: NDArray[np.uint8], tolerance: int) -> tuple[int, int]:
     if max(int(apart[:, 0].max()), int(apart[:, -1].max())) > tolerance:
         return 0, width
     other = (apart > PLAIN).mean(0)
-    filled = _spans(other > 0.5)
+    filled = spans(other > 0.5)
     if not filled:
         return 0, width
     # Parts of the scene may have the frame's colour, and buttons in the frame may not.
@@ -221,145 +177,7 @@ def _inside_frame(apart: NDArray[np.uint8], tolerance: int) -> tuple[int, int]:
     return left, right
 
 
-def _extent(flags: NDArray[np.uint8]) -> tuple[int, int]:
-    at = np.flatnonzero(flags)
-    return int(at[0]), int(at[-1]) + 1
-
-
-def _edge_support(rgb: NDArray[np.uint8], box: Box) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Share of the box's height (width) over which column x-1 differs from x (row y-1 from y), for every x (y)."""
-    x0, y0, x1, y1 = box
-    columns = np.zeros(rgb.shape[1] + 1)
-    columns[1:-1] = _apart(rgb[y0:y1, 1:], rgb[y0:y1, :-1], EDGE_STEP).mean(0)
-    rows = np.zeros(rgb.shape[0] + 1)
-    rows[1:-1] = _apart(rgb[1:, x0:x1], rgb[:-1, x0:x1], EDGE_STEP).mean(1)
-    return columns, rows
-
-
-def _to_edge(support: NDArray[np.float64], start: int, direction: int, limit: int) -> int:
-    """Move a border to the nearest well supported edge, from a little inside outwards; -1 when there is none."""
-    slack = 3
-    if abs(limit - start) <= slack:
-        return limit
-    reach = int(0.4 * len(support))
-    for distance in range(-slack, reach):
-        at = start + direction * distance
-        if at == limit:
-            return limit
-        if not 0 < at < len(support) - 1:
-            break
-        if support[at] >= EDGE_SUPPORT:
-            # JPEG blurs the step over two pixels: take the stronger of the two.
-            following = at + direction
-            return following if support[following] > support[at] else at
-    return -1
-
-
-def colour_bar(place: NDArray[np.float32], gap: NDArray[np.float32], limit: float) -> ColourBar | None:
-    """Find a printed scale in a picture inverted by its palette.
-
-    ``place`` is (h, w) from 0 cold to 1 hot, ``gap`` the distance to the palette, of which more than ``limit`` is not
-    explained. A scale is a long narrow strip along which the place runs evenly through most of the palette and across
-    which it does not change.
-    """
-    upright = _strip(place, gap < limit)
-    lying = _strip(np.ascontiguousarray(place.T[::-1]), np.ascontiguousarray((gap < limit).T[::-1]))
-    if upright is not None and (lying is None or upright[1] >= lying[1]):
-        return ColourBar(upright[0], upright[2])
-    if lying is None:
-        return None
-    x0, y0, x1, y1 = lying[0]
-    width = place.shape[1]
-    return ColourBar((width - y1, x0, width - y0, x1), lying[2])
-
-
-def _strip(place: NDArray[np.float32], explained: NDArray[np.bool_]) -> tuple[Box, float, bool] | None:
-    """Find an upright strip: its box, how much of the palette it runs through, and whether its top is hot."""
-    height, width = place.shape
-    step = max(2, height // 40)
-    best: tuple[Box, float, bool] | None = None
-    fall = place[:-step] - place[step:]
-    steady = np.abs(place[:, 1:] - place[:, :-1]) < 0.05  # the same to the right
-    steady = steady[:-step] & explained[:-step, 1:] & explained[:-step, :-1] & explained[step:, 1:]
-    for hot_first in (True, False):
-        slope = fall[:, 1:] if hot_first else -fall[:, 1:]
-        # An even scale of 0.15 to 1 of the height falls by step/height/length; its ends may be drawn flat.
-        runs = steady & (slope > 0.45 * step / height) & (slope < 7.0 * step / height)
-        start, stop = _longest_runs(runs)
-        length = stop - start
-        column = np.arange(width - 1)
-        span = np.abs(
-            place[np.minimum(start, height - 1), column + 1]
-            - place[np.minimum(np.maximum(stop - 1 + step, 0), height - 1), column + 1]
-        )
-        good = (length >= 0.15 * height) & (span > 0.6)
-        for left, right in _spans(good):
-            x0, x1 = left, right + 1  # the pair (x, x+1) is steady
-            y0, y1 = int(np.median(start[left:right])), int(np.median(stop[left:right])) + step
-            if x1 - x0 > 0.12 * width or (y1 - y0) < 3.5 * (x1 - x0) or not _is_linear(place[y0:y1, x0:x1]):
-                continue
-            reach = float(np.median(span[left:right]))
-            if best is None or reach > best[1]:
-                best = ((x0, y0, x1, y1), reach, hot_first)
-    if best is not None:
-        (x0, y0, x1, y1), reach, hot_first = best
-        y0, y1 = _to_ends(place[:, x0:x1], y0, y1, hot_first)
-        x0, x1 = _to_sides(place[y0:y1], x0, x1)
-        best = ((x0, y0, x1, y1), reach, hot_first)
-    return best
-
-
-def _is_linear(strip: NDArray[np.float32]) -> bool:
-    """Whether the place runs evenly along a strip (length, width) between its ends, as nothing in a scene does."""
-    mean = strip.mean(1)
-    within = np.flatnonzero((mean > 0.05) & (mean < 0.95))
-    if len(within) < 8:
-        return False
-    along = np.arange(within[0], within[-1] + 1)
-    inner = mean[along]
-    deviation = inner - np.polyval(np.polyfit(along, inner, 1), along)
-    return float(deviation.std()) < BAR_DEVIATION
-
-
-def _to_ends(strip: NDArray[np.float32], start: int, stop: int, hot_first: bool) -> tuple[int, int]:
-    """Follow a scale that was found from ``start`` to ``stop`` to its ends, where noise broke it off."""
-    mean = strip.mean(1)
-    even = strip.std(1) < 0.05
-    fall = np.diff(mean) * (-1 if hot_first else 1)  # towards the cold end this is positive
-    steady = even[1:] & even[:-1] & (fall > -0.02) & (fall < 0.08)
-    # Where the scale is clipped it ends in an even piece; a long one is no scale any more.
-    reach = max(2, (stop - start) // 4)
-    first, last = max(start - reach, 0), min(stop + reach, len(mean))
-    while start > first and steady[start - 1]:
-        start -= 1
-    while stop < last and steady[stop - 1]:
-        stop += 1
-    return start, stop
-
-
-def _to_sides(strip: NDArray[np.float32], left: int, right: int) -> tuple[int, int]:
-    """Follow a scale that was found from column ``left`` to ``right`` to its sides, where JPEG changed its colours."""
-    mean = strip[:, left:right].mean(1)
-    reach = right - left + _BAR_GROWTH
-    first, last = max(left - reach, 0), min(right + reach, strip.shape[1])
-    alike = np.median(np.abs(strip[:, first:last] - mean[:, None]), axis=0) < _SAME_PLACE
-    while left > first and alike[left - 1 - first]:
-        left -= 1
-    while right < last and alike[right - first]:
-        right += 1
-    return left, right
-
-
-def _longest_runs(flags: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Start and stop (exclusive) of the longest run of True in each column."""
-    row = np.arange(1, len(flags) + 1, dtype=np.int32)[:, None]
-    length = row - np.maximum.accumulate(np.where(flags, 0, row), axis=0)
-    last = length.argmax(0)
-    stop = last + 1
-    return stop - length[last, np.arange(flags.shape[1])], stop
-
-
-def _spans(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def spans(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Runs of True as (start, stop)."""
     padded = np.concatenate([[False], flags, [False]]).astype(np.int8)
     change = np.flatnonzero(np.diff(padded))
@@ -375,7 +193,7 @@ def print_mask(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """
     longer = max(rgb.shape[:2])
     stroke = max(5, longer // 50) | 1
-    most, least = _extremes(rgb)
+    most, least = extremes(rgb)
     above = cv2.morphologyEx(least, cv2.MORPH_TOPHAT, np.ones((stroke, stroke), np.uint8))
     small = np.ones((3, 3), np.uint8)
     edge = cv2.dilate(cv2.morphologyEx(least, cv2.MORPH_GRADIENT, small), small)

@@ -5,6 +5,9 @@ its entries too. Brightness counts less than hue in that distance: many cameras 
 over the thermal picture, and that changes brightness most. Where the curve is grey, brightness is all there is, and
 decides.
 
+A grey photo that is mixed in at one share everywhere draws a colour towards the grey axis and moves it along that axis:
+hue and saturation, scaled by that share, still tell the place, and brightness only bounds it.
+
 ``palettes.json`` holds the curves as figures, each with its source; where camera and app makers draw one name
 differently, the name appears more than once. Two tables over all colours of 5 bits per channel (nearest entry, and
 distance to it) are computed for each palette on first use and kept for the life of the process: about 0.2 s and
@@ -13,7 +16,7 @@ distance to it) are computed for each palette on first use and kept for the life
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -32,14 +35,6 @@ quality 75 and an outline overlay leave."""
 EXPLAINED_GREY = 10.0
 """The same for the grey palettes: a photo of pale things is not yet a grey picture."""
 
-DOUBTFUL = 16.0
-"""Mean distance from which on it is asked whether the picture is mixed with a grey photo."""
-
-MIXED_SHARES = (0.4, 0.5, 0.6, 0.7)
-MIXED_BETTER = 0.34
-"""Shares of false colour in a mixture, and how much smaller the distance of its hues has to be. Of 48 synthetic
-mixtures all stay below 0.31 (and above 19 in distance); of 191 pure pictures and 24 real ones all stay above 0.37."""
-
 GREY = frozenset({"white-hot", "black-hot"})
 """The palettes that tell hot from cold by brightness alone, and so cannot be told from each other by their colours."""
 
@@ -47,7 +42,13 @@ _AXES = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]], np.float32)
 _AXES /= np.linalg.norm(_AXES, axis=1, keepdims=True)
 _AXES[0] *= BRIGHTNESS_WEIGHT
 _OPENCV = {"jet": cv2.COLORMAP_JET, "turbo": cv2.COLORMAP_TURBO, "inferno": cv2.COLORMAP_INFERNO,
-           "plasma": cv2.COLORMAP_PLASMA, "hot-metal": cv2.COLORMAP_HOT}  # fmt: skip
+           "plasma": cv2.COLORMAP_PLASMA, "hot-metal": cv2.COLORMAP_HOT, "viridis": cv2.COLORMAP_VIRIDIS,
+           "magma": cv2.COLORMAP_MAGMA, "cividis": cv2.COLORMAP_CIVIDIS}  # fmt: skip
+_GREY_REACH = float(_AXES[0].sum() * 255)  # brightness, weighted, of white
+
+_EVERY = 4  # entries of a palette, the nearest of which is found first; the way between them follows
+_APART = 64  # entries between two places that are not neighbours
+_UNSURE = 10.0  # a place that fits worse than the best by less than this (0..255 units) may be the right one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +59,8 @@ class Palette:
     colours: NDArray[np.float32]  # (256, 3) RGB, cold to hot in equal steps of the scale
     curve: NDArray[np.float32]  # (256, 3) the same in the weighted space
     slope: NDArray[np.float32]  # (256, 3) entries per unit along the curve, for interpolation between entries
+    in_video_range: bool = False  # drawn from 16 to 235 instead of from 0 to 255
+    share: float = 1.0  # of false colour in the picture; the rest is a grey photo, whose brightness nothing tells
 
     @classmethod
     def of(cls, name: str, colours: NDArray[np.float32]) -> "Palette":
@@ -65,10 +68,31 @@ class Palette:
         at = np.linspace(0, len(colours) - 1, ENTRIES)
         rgb = np.stack([np.interp(at, np.arange(len(colours)), colours[:, c]) for c in range(3)], 1).astype(np.float32)
         curve = rgb @ _AXES.T
-        padded = np.pad(curve, ((2, 2), (0, 0)), mode="reflect", reflect_type="odd")
-        tangent = (padded[4:] - padded[:-4]) / 4
-        length = np.maximum((tangent**2).sum(1, keepdims=True), 0.05)
-        return cls(name, rgb, np.ascontiguousarray(curve), (tangent / length).astype(np.float32))
+        return cls(name, rgb, np.ascontiguousarray(curve), _slope(curve))
+
+    @lru_cache(maxsize=512)  # noqa: B019 - few palettes, which live as long as the process
+    def mixed(self, share: float) -> "Palette":
+        """Return this palette as it looks where a grey photo takes the rest of ``share`` (0..1)."""
+        hues = self.curve * np.array([0, share, share], np.float32)
+        curve = np.ascontiguousarray(self.curve * np.float32(share))
+        return replace(self, curve=curve, slope=_slope(hues), share=share)
+
+    @property
+    def explained_within(self) -> float:
+        """Largest distance of a colour that the palette explains."""
+        return EXPLAINED_GREY if self.is_grey else EXPLAINED
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether the palette tells hot from cold by brightness alone."""
+        return self.name in GREY
+
+
+def _slope(curve: NDArray[np.float32]) -> NDArray[np.float32]:
+    padded = np.pad(curve, ((2, 2), (0, 0)), mode="reflect", reflect_type="odd")
+    tangent = (padded[4:] - padded[:-4]) / 4
+    length = np.maximum((tangent**2).sum(1, keepdims=True), 0.05)
+    return np.asarray(tangent / length, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +111,9 @@ def known() -> tuple[Palette, ...]:
     listed = [Palette.of(entry["name"], np.array(entry["colours"], np.float32)) for entry in entries]
     # Some cameras write their picture in the range of video, 16..235, whatever the file's format says.
     listed += [
-        Palette.of(palette.name, palette.colours * (219 / 255) + 16) for palette in listed if palette.name not in GREY
+        replace(Palette.of(palette.name, palette.colours * (219 / 255) + 16), in_video_range=True)
+        for palette in listed
+        if not palette.is_grey
     ]
     steps = np.arange(ENTRIES, dtype=np.uint8)[:, None]
     drawn = [
@@ -134,80 +160,100 @@ def matches(weights: NDArray[np.float64]) -> list[Match]:
     found = []
     for index in range(len(known())):
         gap = distance[index, used].astype(np.float64)
-        near = gap < explained_within(index)
+        near = gap < known()[index].explained_within
         explained = float(weight[near].sum())
         residual = float((weight[near] * gap[near]).sum() / max(explained, 1e-9))
         found.append(Match(index, explained, residual))
     return sorted(found, key=_cost)
 
 
-def explained_within(index: int) -> float:
-    """Largest distance of a colour that the palette explains."""
-    return EXPLAINED_GREY if known()[index].name in GREY else EXPLAINED
-
-
 def _cost(match: Match) -> tuple[float, int]:
     return match.residual * match.explained + EXPLAINED * (1 - match.explained), match.index
 
 
-@lru_cache(maxsize=1)
-def grey() -> frozenset[int]:
-    """Indices of the grey palettes."""
-    return frozenset(index for index, palette in enumerate(known()) if palette.name in GREY)
+def reversed_grey(palette: Palette) -> Palette:
+    """Return the other grey palette: the same colours with hot and cold exchanged."""
+    return next(other for other in known() if other.is_grey and other.name != palette.name)
 
 
-def reversed_grey(index: int) -> int:
-    """Give the other grey palette: the same colours with hot and cold exchanged."""
-    return next(other for other in sorted(grey()) if other != index)
+def colours_of(cells: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Return the middle (n, 3) of each 15-bit colour (n,)."""
+    return np.stack([cells >> 10, (cells >> 5) & 31, cells & 31], 1).astype(np.float32) * 8 + 3.5
 
 
-def explained_share(rgb: NDArray[np.uint8], index: int) -> float:
-    """Share 0..1 of the pixels (..., 3) whose colour the palette explains."""
-    _, distance = tables()
-    return float((distance[index][bins(rgb)] < explained_within(index)).mean())
+def misfits(points: NDArray[np.float32], palette: Palette, every: int = 1) -> NDArray[np.float32]:
+    """Squared distance of colours (n, 3), in the weighted space, from entries of a palette: (n, entries)."""
+    curve = palette.curve[::every]
+    hues = points[:, 1:]
+    apart = (hues**2).sum(1)[:, None] - 2 * hues @ curve[:, 1:].T + (curve[:, 1:] ** 2).sum(1)
+    off = points[:, :1] - curve[:, 0]
+    if palette.share < 1:  # the photo adds anything from black to white
+        off -= np.clip(off, 0, np.float32((1 - palette.share) * _GREY_REACH))
+    return np.asarray(np.maximum(apart, 0) + off**2, np.float32)
 
 
-def blended(colours: NDArray[np.uint8], index: int) -> bool:
-    """Tell whether colours (n, 3) are rather another palette mixed with grey than the palette that seems to fit.
-
-    Mixing with a grey photo draws a palette's hues towards grey by one share everywhere and leaves its brightness to
-    the photo. So hues alone are compared, of each palette of the files and several shares. Only where the palette that
-    seems to fit leaves a doubt, and another one fits far better in this way, the picture is a mixture.
-    """
-    histogram = np.bincount(bins(colours), minlength=32768)
-    common = np.argsort(-histogram, kind="stable")[:400]
-    common = common[histogram[common] > 0]
-    weight = np.sqrt(histogram[common].astype(np.float64))
-    _, distance = tables()
-    doubt = np.average(distance[index][common], weights=weight)
-    if doubt < DOUBTFUL:
-        return False
-    cells = np.stack([common >> 10, (common >> 5) & 31, common & 31], 1).astype(np.float32) * 8 + 3.5
-    hues = (cells @ _AXES.T)[:, 1:]
-    best = np.inf
-    for at, palette in enumerate(known()):
-        if at in grey():
-            continue
-        for share in MIXED_SHARES:
-            curve = palette.curve[::4, 1:] * np.float32(share)
-            apart = np.sqrt(((hues[:, None] - curve[None]) ** 2).sum(2)).min(1)
-            best = min(best, float(np.average(np.minimum(apart, 30), weights=weight)))
-    return bool(best < MIXED_BETTER * doubt)
+def weighted(colours: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bring colours (n, 3) into the space in which distances are taken."""
+    return colours @ _AXES.T
 
 
-def places(rgb: NDArray[np.uint8], index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Invert colours (h, w, 3): the place on the scale, 0 cold to 1 hot, and the distance to the palette (h, w)."""
-    palette = known()[index]
-    nearest, _ = tables()
-    entry = np.take(nearest[index], bins(rgb))
+def unweighted(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bring points (n, 3) of that space back to colours."""
+    return np.asarray(points @ np.linalg.inv(_AXES.T), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """A picture inverted by a palette."""
+
+    place: NDArray[np.float32]  # (h, w), 0 cold to 1 hot
+    gap: NDArray[np.float32]  # (h, w), distance to the palette
+    other: NDArray[np.float32] | None = None  # (h, w), another place where that is as likely, ``place`` elsewhere
+
+
+def places(rgb: NDArray[np.uint8], palette: Palette) -> Places:
+    """Invert colours (h, w, 3)."""
+    cells = bins(rgb)
+    nearest, other = _nearest(cells, palette)
+    entry = np.take(nearest, cells)
     point = [np.asarray(axis, np.float32) for axis in cv2.split(cv2.transform(rgb.astype(np.float32), _AXES))]
     # The table answers for the middle of a cell of 8 colours: first go to the entry that is nearest to the colour
     # itself, then to the place between the entries.
     at = np.clip(_step(palette, entry, point, 4.0) + entry, 0, ENTRIES - 1)
     entry = np.rint(at).astype(np.uint8)
     at = np.clip(_step(palette, entry, point, 1.5) + entry, 0, ENTRIES - 1)
-    square = sum((axis - _looked_up(palette.curve[:, at_axis], entry)) ** 2 for at_axis, axis in enumerate(point))
-    return at / np.float32(ENTRIES - 1), np.sqrt(np.asarray(square, np.float32))
+    off = [axis - _looked_up(palette.curve[:, at_axis], entry) for at_axis, axis in enumerate(point)]
+    if palette.share < 1:
+        off[0] -= np.clip(off[0], 0, np.float32((1 - palette.share) * _GREY_REACH))
+    gap = np.sqrt(np.asarray(sum(axis**2 for axis in off), np.float32))
+    place = np.asarray(at / np.float32(ENTRIES - 1), np.float32)
+    if other is None:
+        return Places(place, gap)
+    second = np.take(other, cells).astype(np.float32) / (ENTRIES - 1)
+    return Places(place, gap, np.where(second < 0, place, second).astype(np.float32))
+
+
+def _nearest(cells: NDArray[np.uint16], palette: Palette) -> tuple[NDArray[np.uint8], NDArray[np.int16] | None]:
+    """Nearest entry for each 15-bit colour that occurs, and the entry that is as likely, -1 where there is none."""
+    if palette in known():
+        return tables()[0][known().index(palette)], None
+    used = np.flatnonzero(np.bincount(cells.ravel(), minlength=32768))
+    nearest = np.zeros(32768, np.uint8)
+    other = np.full(32768, -1, np.int16)
+    few = np.arange(0, ENTRIES, _EVERY)
+    for start in range(0, len(used), 1024):
+        part = used[start : start + 1024]
+        apart = misfits(weighted(colours_of(part)), palette, _EVERY)
+        best = apart.argmin(1)
+        nearest[part] = few[best]
+        if palette.share < 1:
+            row = np.arange(len(part))
+            least = np.sqrt(apart[row, best])
+            apart[np.abs(few - few[best, None]) <= _APART] = np.inf
+            second = apart.argmin(1)
+            likely = np.sqrt(apart[row, second]) < least + _UNSURE
+            other[part] = np.where(likely, few[second], -1)
+    return nearest, other if palette.share < 1 else None
 
 
 def _step(

@@ -14,14 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 import pillow_heif
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageCms
 
 from services.analysis.thermography.reading.decoding_cost import (
     CostlyPhotoError,
     jpeg_exif,
+    jpeg_profile,
     jpeg_to_decode,
     orientation_of,
     png_exif,
+    png_profile,
     png_to_decode,
     raise_if_webp_costly,
 )
@@ -51,6 +53,7 @@ _BASELINE, _PROGRESSIVE = (0xC0, 0xC1), 0xC2  # of them
 _SCAN, _END = 0xDA, b"\xff\xd9"
 _SCAN_HEAD = re.compile(rb"\xff\xda..(.)", re.DOTALL)  # with the number of its channels
 _NOT_FILL = re.compile(rb"[^\xff]")
+_MOST_PROFILE_BYTES = 4_000_000  # of an ICC profile: cameras and phones write 0.5 to 3 kB, printers up to 3 MB
 _READ_AHEAD = 64  # bytes; the decoder reads at most 8 ahead
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _ANIMATION = "The picture is an animation: only its first frame was used."
@@ -132,13 +135,13 @@ def open_picture(data: bytes, *, enough: int) -> Picture:
     name = _checked_format(data)
     notes: list[str] = []
     try:
-        data, orientation = _bounded(data, name, notes)
+        needed, orientation = _bounded(data, name, notes)
     except CostlyPhotoError as error:
         raise UnreadablePhotoError(str(error)) from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd EXIF; it must not become an error of ours
-            image = _open(data, name)
+            image = _open(needed, name)
             if name == "WEBP":
                 orientation = orientation_of(image.info.get("exif", b""))
             _check_size(image.size, name)
@@ -148,7 +151,7 @@ def open_picture(data: bytes, *, enough: int) -> Picture:
             if name == "JPEG":
                 image.draft(None, fit(full, enough))
             image.load()
-            rgb = _as_rgb(image, enough)
+            rgb = _in_srgb(_as_rgb(image, enough), _profile(data, name, image))
     except UnreadablePhotoError:
         raise
     except Exception as error:  # the decoders raise anything at all on hostile bytes
@@ -184,6 +187,16 @@ def _bounded(data: bytes, name: str, notes: list[str]) -> tuple[bytes, int]:
         raise_if_webp_costly(data)
         return data, 1
     return heif_to_decode(data), 1  # libheif applies the rotation itself
+
+
+def _profile(data: bytes, name: str, image: Image.Image) -> bytes:
+    """Return the ICC profile of a photo. That of a JPEG or PNG is not among the bytes that the decoder is given."""
+    if name == "JPEG":
+        return jpeg_profile(data, _MOST_PROFILE_BYTES)
+    if name == "PNG":
+        return png_profile(data, _MOST_PROFILE_BYTES)
+    profile = image.info.get("icc_profile")
+    return profile if isinstance(profile, bytes) else b""
 
 
 def _checked_jpeg(data: bytes) -> bytes:
@@ -290,6 +303,25 @@ def _as_rgb(image: Image.Image, enough: int) -> NDArray[np.uint8]:
     if image.mode != "RGB":
         image = image.convert("RGB")
     return np.asarray(image)
+
+
+def _in_srgb(rgb: NDArray[np.uint8], profile: bytes) -> NDArray[np.uint8]:
+    """Convert a picture (h, w, 3) from the colour space of its ICC profile to sRGB, in which palettes are known.
+
+    A profile that is damaged, or is none for RGB, costs the conversion, not the photo.
+    """
+    if not 0 < len(profile) <= _MOST_PROFILE_BYTES:
+        return rgb
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if own.profile.xcolor_space.strip() != "RGB" or "sRGB" in (own.profile.profile_description or ""):
+            return rgb
+        converted = ImageCms.profileToProfile(
+            Image.fromarray(rgb), own, ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC
+        )
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+        return rgb
+    return rgb if converted is None else np.asarray(converted)
 
 
 def _stretched(grey: NDArray[np.generic]) -> NDArray[np.uint8]:

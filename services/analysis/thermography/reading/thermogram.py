@@ -13,8 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.analysis.thermography.basis.constants import SOUND_WALL_INDEX
-from services.analysis.thermography.reading import overlays, palettes
+from services.analysis.thermography.reading import palettes
 from services.analysis.thermography.reading.camera_notes import noted_range
+from services.analysis.thermography.reading.colours import Sample
+from services.analysis.thermography.reading.inversion import Inversion, inverted
+from services.analysis.thermography.reading.layout import Layout, find_layout
+from services.analysis.thermography.reading.overlays import Box
+from services.analysis.thermography.reading.palettes import Palette
 from services.analysis.thermography.reading.pictures import fit, open_picture
 from services.analysis.thermography.reading.printed import read_printed_range
 from services.analysis.thermography.reading.radiometric import DamagedCalibrationError, read_radiometric
@@ -25,41 +30,24 @@ WORKING_SIDE_PX = 640
 LAYOUT_SIDE_PX = 480
 """Longer side of the reduced picture on which the thermal area, the palette and the colour bar are found."""
 
-GLANCE_SIDE_PX = 120
-"""Longer side of the picture that tells most colour photos from thermal ones."""
-
 LIKENESS_SIDE_PX = 240
 """Longer side of the picture that tells which way round sensor data lie."""
 
 TRUSTED = 0.7
-"""Share of explained pixels below which a palette is not trusted, and garish colours are not read at all."""
+"""Share of explained pixels below which a palette is not trusted."""
 
-UNREADABLE = 0.5
-"""At most this share counts as explained where colours are mixed with another picture's or are of an unknown palette:
-the one that seems to explain them is then a chance."""
+_LEAST_EXPLAINED = 0.45
+"""At most this share counts as explained where the colours are none of a thermal picture."""
 
-BAR_EXPLAINED = 1.5
-"""Times as far from the palette as elsewhere that the colours of a colour bar may lie: that it runs evenly tells more,
-and JPEG mixes the colours of a bar, which is a few pixels wide, with its frame's."""
-
-FOREIGN = 40.0
-"""A colour farther from the palette than this (0..255) does not show temperature at all: print or another photo."""
-
-DETAILED = 0.03
-"""Fine structures of at least this strength are those of an ordinary photo: four photos of rooms and houses show 0.043
-to 0.054 in a view of 480 pixels, seven thermal pictures 0.006 to 0.018."""
-
-GARISH = 110
-"""Channels as far apart as this (0..255) are rare in photos of rooms and common in false colour."""
-
-FOREIGN_GREY = 20.0
-"""The same for grey palettes, which an inset photo of pale things comes close to."""
-
-CLIPPED = 0.012
-"""This near to an end of the scale (0..1) the truth may lie beyond it."""
-
-_MIXTURE_PX = 7  # within which the two sides of a step lie: enlarged sensor pixels
-_MIXTURE_STEP = 0.15  # of the scale; print stands on a more even ground
+_MUCH_HIDDEN = 0.25  # share of the thermal part from which on what hides it is told
+_MUCH_BEYOND = 0.25  # the same of what lies beyond the scale or an alarm's limit
+_SMALL_PART = 0.15  # share of the photo: picture in picture takes a quarter, a photographed display a tenth
+_TRUST_SMALL, _TRUST_HIDDEN, _TRUST_BEYOND, _TRUST_MIXED = (
+    0.8,
+    0.6,
+    0.8,
+    0.85,
+)  # what is left of the confidence: estimates
 _RIM = 0.15  # of the shorter side: where a view shows mostly wall
 _WALL_SCATTER = 0.06  # thermal index, of sound walls under temperatures as they are typed
 _BRIGHT_IS_WARM = 1.5  # times as likely as the other way round, where nothing tells
@@ -72,35 +60,34 @@ class ScaleSource(StrEnum):
     METADATA = "metadata"  # the range in the camera's notes of the file
     PRINTED = "printed"  # the range printed on the picture: read from it, or given by the caller
     ESTIMATED = "estimated"  # nowhere in the photo: detection estimates the degrees
+    ORDER = "order"  # nowhere either, and the places tell which spot is warmer, not by how much
+
+    @property
+    def tells_degrees(self) -> bool:
+        """Whether ``temperature`` is in °C; from 0, cold end, to 1, hot end, otherwise."""
+        return self in (ScaleSource.RADIOMETRIC, ScaleSource.METADATA, ScaleSource.PRINTED)
 
 
 @dataclass(frozen=True, slots=True)
 class Thermogram:
     """What a thermal photo says, upright, at working resolution."""
 
-    temperature: NDArray[np.float32]  # (h, w), °C; from 0, cold end, to 1, hot end, when ``scale`` is ESTIMATED
+    temperature: NDArray[np.float32]  # (h, w), °C; from 0, cold end, to 1, hot end, unless ``scale`` tells degrees
     valid: NDArray[np.bool_]  # (h, w), False where print, a logo, a bar or an unexplained colour hides the scene
     clipped_low: NDArray[np.bool_]  # (h, w), at the cold end of the scale: the truth may be colder
     clipped_high: NDArray[np.bool_]  # (h, w), at the hot end
     scale: ScaleSource
     palette: str | None  # None for radiometric data
     palette_confidence: float  # 0..1, share of the area's pixels that the palette explains; 1 for radiometric data
-    blended: bool  # false colour mixed with another photo: the colours cannot be turned back into temperatures
+    blended: bool  # false colour mixed with a grey photo
     noise: float  # standard deviation of sensor and JPEG noise, in the unit of ``temperature``
     window: tuple[int, int, int, int]  # x0, y0, x1, y1 of the thermal area in pixels of the upright photo
     photo_size: tuple[int, int]  # (w, h) of the upright photo
     reasons: tuple[str, ...]  # what lowers the confidence: sentences for a person, the weightiest first
     either_way: bool = False  # grey whose bright may mean cold: neither a colour bar nor its range tells
     damaged: bool = False  # the file's own temperatures cannot be read, and what else it says may be wrong too
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """What was found on the reduced picture; boxes in its pixels."""
-
-    area: overlays.Box
-    palette: int  # index into palettes.known()
-    bar: overlays.ColourBar | None
+    unreadable: str | None = None  # why no temperatures can be read at all, and what to do: a sentence for a person
+    trust: float = 1.0  # 0..1, what the doubts about the reading leave of the confidence; ``reasons`` name them
 
 
 class Photograph:
@@ -133,9 +120,9 @@ class Photograph:
         return self.at_most(WORKING_SIDE_PX)
 
     @cached_property
-    def layout(self) -> _Layout:
-        """Where the thermal area is, its palette and a colour bar."""
-        return _layout(self.reduced)
+    def layout(self) -> Layout:
+        """Where the thermal part is, how it is drawn, and a colour bar."""
+        return find_layout(self.reduced)
 
     def at_most(self, longest: int) -> NDArray[np.uint8]:
         """The picture (h, w, 3), made smaller where its longer side has more than ``longest`` pixels."""
@@ -169,48 +156,6 @@ def read_thermogram(
     elif (noted := noted_range(photo.data)) is not None:
         scale = ScaleSource.METADATA, noted
     return _false_colour(photo, reasons, scale, inside_c, outside_c)
-
-
-def looks_thermal(photo: Photograph) -> float:
-    """Say how much a photo looks like a thermal one, 0..1; what is above 0.5 more likely is one than not."""
-    if photo.radiometric is not None:  # be they damaged
-        return 1.0
-    layout = photo.layout
-    x0, y0, x1, y1 = layout.area
-    area = photo.reduced[y0:y1, x0:x1]
-    explained = palettes.explained_share(area, layout.palette)
-    colour = float(overlays.coloured(area).mean())
-    if layout.palette in palettes.grey():
-        # A grey photo has fine detail; a grey thermal picture is smooth, and may carry a colour bar.
-        likely = 0.9 if layout.bar is not None else 0.65 if _detail(area) < DETAILED else 0.35
-        return likely * (1.0 if explained > 0.85 and colour < 0.1 else 0.3)
-    certain = 0.15 * explained if layout.bar is not None else 0.0
-    garish = float(overlays.coloured(area, GARISH).mean())
-    # Without garish colours, beige walls and wooden floors may happen to lie along some palette.
-    sure = 0.45 + 0.55 * min(1.0, garish / 0.1)
-    pure = float(np.clip((explained - 0.45) / 0.4, 0, 1) * np.clip(0.35 + colour, 0, 0.85)) * sure
-    # Mixed with another photo it is a thermal one still: more garish than any room.
-    mixed = 0.6 * min(1.0, garish / 0.4)
-    return max(pure + certain, mixed)
-
-
-def looks_ordinary(photo: Photograph) -> bool:
-    """Whether a glance shows that a photo is no thermal one: coloured, but nowhere garish.
-
-    Of 127 thermal photos, synthetic and real, none looks ordinary; of 103 colour photos 89 do.
-    """
-    if photo.radiometric is not None:
-        return False
-    height, width = photo.picture.rgb.shape[:2]
-    few = cv2.resize(photo.picture.rgb, fit((width, height), GLANCE_SIDE_PX), interpolation=cv2.INTER_NEAREST)
-    rgb = np.asarray(few, np.uint8)
-    return bool(overlays.coloured(rgb).mean() >= 0.1 and overlays.coloured(rgb, GARISH).mean() < 0.05)
-
-
-def _detail(rgb: NDArray[np.uint8]) -> float:
-    """How strong the fine structures of a picture (h, w, 3) are, 0..1: what nine tenths of its pixels stay below."""
-    grey = (cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) / np.float32(255)).astype(np.float32)
-    return float(np.quantile(np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 2.0)), 0.9))
 
 
 def estimate_noise(field: NDArray[np.float32]) -> float:
@@ -247,9 +192,9 @@ def _turned_like(celsius: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArra
     # The whole of a small picture names the palette as well: nothing is measured by it here.
     height, width = rgb.shape[:2]
     small = np.asarray(cv2.resize(rgb, fit((width, height), LIKENESS_SIDE_PX), interpolation=cv2.INTER_AREA), np.uint8)
-    palette = _palette_of(palettes.bins(small))
+    palette = palettes.known()[palettes.matches(Sample.of(small).histogram)[0].index]
     thumbnail = np.asarray(cv2.resize(small, (64, 64), interpolation=cv2.INTER_AREA), np.uint8)
-    drawn, _ = palettes.places(thumbnail, palette)
+    drawn = palettes.places(thumbnail, palette).place
     sensed = np.asarray(cv2.resize(celsius, (64, 64), interpolation=cv2.INTER_AREA), np.float32)
     likeness = []
     for quarters in range(4):
@@ -257,7 +202,7 @@ def _turned_like(celsius: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArra
         both = seen.std() > 0 and drawn.std() > 0
         alike = float(np.corrcoef(seen, drawn.ravel())[0, 1]) if both else 0.0
         # Grey may be drawn either way round: dark where it is warm is as good a likeness.
-        likeness.append(abs(alike) if palette in palettes.grey() else alike)
+        likeness.append(abs(alike) if palette.is_grey else alike)
     same_way = (celsius.shape[0] > celsius.shape[1]) == (rgb.shape[0] > rgb.shape[1])
     straight, across = (0, 2), (1, 3)
     candidates = straight if same_way else across
@@ -278,59 +223,90 @@ def _false_colour(
     palette, sure = _with_polarity(layout)
     enlarged = max(photo.working.shape) / max(photo.reduced.shape)
     x0, y0, x1, y1 = _enlarged(layout.area, enlarged)
+    bar = None if layout.bar is None else _enlarged(layout.bar.box, enlarged)
     rgb = np.ascontiguousarray(photo.working[y0:y1, x0:x1])
-    place, gap = palettes.places(rgb, palette)
-    visible = ~overlays.print_mask(rgb)
-    if layout.bar is not None:
-        _strike_out(visible, layout.bar.box, enlarged, (x0, y0))
-    visible &= ~overlays.plain_corners(rgb)
-    explained = float((gap[visible] < palettes.explained_within(palette)).mean()) if visible.any() else 0.0
-    foreign = gap > (FOREIGN_GREY if palette in palettes.grey() else FOREIGN)
-    if palette not in palettes.grey():
-        place, foreign = _without_mixtures(place, foreign)
-    valid = visible & ~_hidden_by(foreign)
-    place = _smoothed_over(place, valid)
-    garish = float(overlays.coloured(rgb).mean()) > 0.3
-    blended = garish and palettes.blended(rgb[visible], palette)
-    if blended or (garish and explained < TRUSTED):
-        explained = min(explained, UNREADABLE)
-    if blended:
-        reasons.append(
-            "The thermal colours seem to be mixed with an ordinary photo, so temperatures cannot be read from them: "
-            "please save the thermal picture alone (no fusion, blending or picture-in-picture)."
-        )
-    elif explained < TRUSTED:
-        reasons.append("The photo's colours match no thermal palette that we know.")
+    inside = None if bar is None else (bar[0] - x0, bar[1] - y0, bar[2] - x0, bar[3] - y0)
+    seen = inverted(rgb, palette, inside)
+    unreadable = _unreadable(photo, seen)
     source, (low, high) = scale
-    if source is ScaleSource.ESTIMATED and not blended:
-        bar = None if layout.bar is None else _enlarged(layout.bar.box, enlarged)
+    if source is ScaleSource.ESTIMATED and unreadable is None:
         printed = read_printed_range(photo.working, bar, inside_c=inside_c, outside_c=outside_c)
-        if printed is not None:
+        if printed is not None and layout.drawing.linear:
             source, (low, high) = ScaleSource.PRINTED, printed
-        else:
+        elif layout.drawing.linear:
             reasons.append("The photo does not tell its temperature scale, so that was estimated.")
-    temperature = (low + (high - low) * place).astype(np.float32)
+    if not layout.drawing.linear:
+        source, (low, high) = ScaleSource.ORDER, (0.0, 1.0)
+        reasons.append("The photo's palette is none that we know: it shows where it is colder, not by how much.")
+    temperature = (low + (high - low) * seen.place).astype(np.float32)
     noted = source is ScaleSource.METADATA
-    if not sure and noted and _shows_room_reversed(temperature, low + high, valid, inside_c, outside_c):
-        palette = palettes.reversed_grey(palette)
-        place, temperature = 1 - place, np.asarray(low + high - temperature, np.float32)
+    if not sure and noted and _shows_room_reversed(temperature, low + high, seen.valid, inside_c, outside_c):
+        palette, seen = palettes.reversed_grey(palette), seen.reversed()
+        temperature = np.asarray(low + high - temperature, np.float32)
+    trust = _doubts(photo, seen, reasons)
     size = photo.picture.size
     full = size[0] / photo.working.shape[1]
     window = (round(x0 * full), round(y0 * full), round(x1 * full), round(y1 * full))
     return Thermogram(
-        temperature, valid, (place < CLIPPED) & valid, (place > 1 - CLIPPED) & valid, source,
-        palettes.known()[palette].name, explained, blended, estimate_noise(temperature), window, size, tuple(reasons),
-        not sure, isinstance(photo.radiometric, DamagedCalibrationError),
+        temperature, seen.valid, seen.below, seen.above, source, palette.name, seen.explained, palette.share < 1,
+        estimate_noise(temperature), window, size, tuple(reasons), not sure,
+        isinstance(photo.radiometric, DamagedCalibrationError), unreadable, trust,
     )  # fmt: skip
 
 
-def _with_polarity(layout: _Layout) -> tuple[int, bool]:
+def _unreadable(photo: Photograph, seen: Inversion) -> str | None:
+    """Say why the colours cannot be read as temperatures, and what to do; None where they can."""
+    if photo.layout.drawing.fits and seen.explained >= _LEAST_EXPLAINED:
+        return None
+    if _is_small_part(photo):
+        return (
+            "The thermal picture in the photo is too small or too dim to be read: "
+            "please send the file that the camera saved, or photograph its display straight on and close up."
+        )
+    return (
+        "The colours of the photo are none that a thermal camera draws with: "
+        "please send the camera's own picture, with iron, rainbow or grey as its palette."
+    )
+
+
+def _is_small_part(photo: Photograph) -> bool:
+    """Whether most of the photo is something else, as where a camera's display was photographed."""
+    x0, y0, x1, y1 = photo.layout.area
+    height, width = photo.reduced.shape[:2]
+    return bool((x1 - x0) * (y1 - y0) < _SMALL_PART * width * height)
+
+
+def _doubts(photo: Photograph, seen: Inversion, reasons: list[str]) -> float:
+    """Return what the doubts about the reading leave of the confidence, 0..1, and add their reasons."""
+    trust = 1.0
+    if _is_small_part(photo):
+        reasons.append("The thermal picture is a small part of the photo: the file that the camera saved shows more.")
+        trust *= _TRUST_SMALL
+    if photo.layout.drawing.palette.share < 1:
+        reasons.append("A grey photo is mixed into the thermal colours: they were read by their hue.")
+        trust *= _TRUST_MIXED
+    hidden = 1.0 - float(seen.valid.mean())
+    if hidden > _MUCH_HIDDEN:
+        reasons.append(f"Print or another picture hides {hidden:.0%} of the thermal picture.")
+        trust *= _TRUST_HIDDEN
+    beyond = float((seen.below | seen.above).mean())
+    if seen.limit:
+        reasons.append("One colour covers everything beyond a limit: how far beyond was not seen.")
+        trust *= _TRUST_BEYOND
+    elif beyond > _MUCH_BEYOND:
+        reasons.append(f"The scale ends before the scene does: {beyond:.0%} of it lies beyond the scale.")
+        trust *= _TRUST_BEYOND
+    return trust
+
+
+def _with_polarity(layout: Layout) -> tuple[Palette, bool]:
     """Decide between white-hot and black-hot, where there is a choice; also tells whether that is sure."""
-    if layout.palette not in palettes.grey():
-        return layout.palette, True
+    palette = layout.drawing.palette
+    if not palette.is_grey:
+        return palette, True
     if layout.bar is None:
-        return layout.palette, False
-    return layout.palette if layout.bar.hot_first else palettes.reversed_grey(layout.palette), True
+        return palette, False
+    return palette if layout.bar.hot_first else palettes.reversed_grey(palette), True
 
 
 def _shows_room_reversed(
@@ -359,93 +335,6 @@ def _shows_room_reversed(
     return like_wall(np.asarray(ends - temperature[rim], np.float32)) > _BRIGHT_IS_WARM * like_wall(temperature[rim])
 
 
-def _layout(small: NDArray[np.uint8]) -> _Layout:
-    """Find the thermal area, its palette and a colour bar."""
-    area, palette = _area_and_palette(small)
-    place, gap = palettes.places(small, palette)
-    bar = overlays.colour_bar(place, gap, BAR_EXPLAINED * palettes.explained_within(palette))
-    if bar is not None and overlays.is_beside(bar.box, area, grey=palette in palettes.grey()):
-        area = overlays.area_beside(small, bar.box) or area
-    return _Layout(area, palette, bar)
-
-
-def _area_and_palette(small: NDArray[np.uint8]) -> tuple[overlays.Box, int]:
-    area = overlays.thermal_area(small)
-    x0, y0, x1, y1 = area
-    # Print and bars outside the area help to name the palette, grey surroundings do not.
-    telling = overlays.coloured(small)
-    telling[y0:y1, x0:x1] = True
-    return area, _palette_of(palettes.bins(small)[telling])
-
-
-def _palette_of(bins: NDArray[np.uint16]) -> int:
-    """The palette that explains the bins of pixels best.
-
-    The square root lets the few pixels of rare colours, a colour bar's above all, speak as well as the many of a wall.
-    """
-    histogram = np.bincount(bins.ravel(), minlength=32768)
-    return palettes.matches(np.sqrt(histogram))[0].index
-
-
-def _enlarged(box: overlays.Box, scale: float) -> overlays.Box:
+def _enlarged(box: Box, scale: float) -> Box:
     x0, y0, x1, y1 = (round(value * scale) for value in box)
     return x0, y0, x1, y1
-
-
-def _without_mixtures(
-    place: NDArray[np.float32], foreign: NDArray[np.bool_]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The places and what is foreign, without the mixtures of colours along a steep step of the temperature.
-
-    The picture's enlargement and JPEG mix the colours of both sides of a narrow leak, and of a palette of many hues
-    the mixture is none of its colours. There the place lies between those around it, which are far apart; around print
-    they are alike.
-    """
-    if not foreign.any():
-        return place, foreign
-    around = np.ones((_MIXTURE_PX, _MIXTURE_PX), np.uint8)
-    most = np.asarray(cv2.dilate(np.where(foreign, np.float32(-1), place), around))
-    least = np.asarray(cv2.erode(np.where(foreign, np.float32(2), place), around))
-    mixed = foreign & (most - least > _MIXTURE_STEP) & (most >= 0)
-    known = (~foreign).astype(np.float32)
-    near = cv2.blur(known, around.shape)
-    mean = np.asarray(cv2.blur(place * known, around.shape)) / np.maximum(near, 1e-6)
-    return np.where(mixed, mean, place).astype(np.float32), foreign & ~mixed
-
-
-def _hidden_by(shows_nothing: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Find what shows no temperature, and the whole of a photo inset in a corner: some of its colours fit by chance."""
-    height, width = shows_nothing.shape
-    foreign = shows_nothing.astype(np.uint8)
-    size = max(9, max(height, width) // 24)
-    among = np.asarray(cv2.blur(foreign * np.uint8(255), (size, size))) > 90
-    hidden = (np.asarray(cv2.dilate(foreign, np.ones((3, 3), np.uint8))) > 0) | among
-    count, _, stats, _ = cv2.connectedComponentsWithStats(among.astype(np.uint8))
-    for x, y, w, h, area in stats[1:count]:
-        near_side = x <= size or x + w >= width - size
-        near_end = y <= size or y + h >= height - size
-        if near_side and near_end and 0.02 < w * h / foreign.size < 0.3 and area > 0.5 * w * h:
-            hidden[max(y - size // 2, 0) : y + h + size // 2, max(x - size // 2, 0) : x + w + size // 2] = True
-    return hidden
-
-
-def _strike_out(visible: NDArray[np.bool_], box: overlays.Box, scale: float, origin: tuple[int, int]) -> None:
-    """Mark a box, given on the reduced picture, as hidden, with a margin for its frame and the blur of JPEG."""
-    margin = 3
-    x0, x1 = (round(value * scale) - origin[0] for value in (box[0] - margin, box[2] + margin))
-    y0, y1 = (round(value * scale) - origin[1] for value in (box[1] - margin, box[3] + margin))
-    if x1 > 0 and y1 > 0:
-        visible[max(y0, 0) : y1, max(x0, 0) : x1] = False
-
-
-def _smoothed_over(place: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Fill what is not valid with the mean of what is valid around it, so that filters see no false edges."""
-    if valid.all() or not valid.any():
-        return place
-    weight = valid.astype(np.float32)
-    filled = place * weight
-    size = (31, 31)
-    near = cv2.blur(weight, size)
-    mean = cv2.blur(filled, size) / np.maximum(near, 1e-6)
-    mean[near < 1e-3] = float(filled.sum() / weight.sum())
-    return np.where(valid, place, mean).astype(np.float32)

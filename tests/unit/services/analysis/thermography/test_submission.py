@@ -12,6 +12,7 @@ from contracts.reports import ConfidenceLevel, Report, Severity
 from services.analysis.analyser import AnalysisRequest, UnusablePhotosError
 from services.analysis.thermography import submission
 from services.analysis.thermography.reading import thermogram
+from services.analysis.thermography.reading.likeness import looks_thermal
 from services.analysis.thermography.reading.pictures import Picture, open_picture
 from services.analysis.thermography.submission import analyse_submission
 from services.analysis.thermography.telling.rendering import Panel, Sheet
@@ -341,7 +342,7 @@ def test_a_dull_colour_photo_is_shown_beside_the_thermal_photo(
 ) -> None:
     dull = io.BytesIO()
     Image.fromarray(np.tile(np.linspace(60, 90, 320).astype(np.uint8), (240, 1))).save(dull, "JPEG")
-    assert thermogram.looks_thermal(thermogram.Photograph(dull.getvalue())) > 0.5  # grey and smooth
+    assert looks_thermal(thermogram.Photograph(dull.getvalue())) > 0.5  # grey and smooth
     report = analyse_submission(request_for(leaky | {"obs0_rgb.jpg": dull.getvalue()}, **typed(LEAKY))).report
     assert "thermal photo" not in reasons_of(report)
     assert panels[0].colour is not None

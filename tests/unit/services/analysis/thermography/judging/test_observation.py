@@ -44,9 +44,20 @@ def test_a_doubtful_region_counts_for_less_and_a_sure_one_in_full() -> None:
     assert doubtful.total == pytest.approx(loss.total * 0.3 / 0.85)
 
 
-def test_a_picture_whose_colours_are_mixed_with_a_photo_is_refused_in_one_sentence() -> None:
-    mixed = replace(thermogram(wall()), blended=True, reasons=("The colours are mixed.", "The scale was estimated."))
-    assert len(assess(0, mixed, WINTER, TaskType.WALL).reasons) == 1
+def test_a_picture_that_cannot_be_read_is_refused_in_the_words_of_the_reading() -> None:
+    foreign = replace(thermogram(wall()), unreadable="Please send the camera's picture.", reasons=("One.", "Two."))
+    assert assess(0, foreign, WINTER, TaskType.WALL).reasons == ("Please send the camera's picture.",)
+
+
+def test_a_picture_that_is_mixed_with_a_photo_is_judged() -> None:
+    mixed = replace(thermogram(wall()), blended=True)
+    assert assess(0, mixed, WINTER, TaskType.WALL).severity is not Severity.UNKNOWN
+
+
+def test_the_doubts_of_the_reading_lower_the_trust() -> None:
+    sure = assess(0, thermogram(wall()), WINTER, TaskType.WALL)
+    doubted = assess(0, replace(thermogram(wall()), trust=0.5), WINTER, TaskType.WALL)
+    assert doubted.trust == pytest.approx(0.5 * sure.trust)
 
 
 def spanning(spread: float, scale: ScaleSource) -> Thermogram:
@@ -119,9 +130,3 @@ def test_a_view_that_is_no_room_is_not_judged_and_the_reason_says_why() -> None:
     assessment = assess(0, thermogram(with_plume(wall() + np.float32(1.0), 60, 100)), WINTER, TaskType.WALL)
     assert assessment.severity is Severity.UNKNOWN
     assert "warmer than any room" in " ".join(assessment.reasons)
-
-
-def test_colours_of_no_known_palette_are_not_called_a_mixture_with_a_photo() -> None:
-    foreign = replace(thermogram(wall()), palette_confidence=0.5)
-    (reason,) = assess(0, foreign, WINTER, TaskType.WALL).reasons
-    assert "none of the palettes" in reason

@@ -19,8 +19,10 @@ from services.analysis.thermography.reading.decoding_cost import (
     MAX_TILE_PIXELS,
     MOST_CPU_SECONDS,
     CostlyPhotoError,
+    jpeg_profile,
     jpeg_to_decode,
     orientation_of,
+    png_profile,
 )
 from services.analysis.thermography.reading.heif_cost import heif_to_decode
 from services.analysis.thermography.reading.pictures import UnreadablePhotoError, open_picture
@@ -291,3 +293,40 @@ def test_the_bounds_leave_room_for_the_largest_photos_of_phones() -> None:
     tiles = -(-5712 // 512) * -(-4284 // 512) * 512 * 512  # 24 megapixels in tiles
     assert tiles < MAX_TILE_PIXELS
     assert decoding_cost.MAX_BLOCK_VISITS > 10 * 1.5 * 50_000_000 / 64, "50 megapixels in ten scans"
+
+
+PROFILE = bytes(range(256)) * 600  # 150 kB: three segments of a JPEG
+
+
+def test_the_profile_of_a_jpeg_is_put_together_from_its_segments() -> None:
+    assert jpeg_profile(saved(flat(64, 64), "JPEG", icc_profile=PROFILE), 10**6) == PROFILE
+
+
+def test_the_profile_of_a_png_is_unpacked() -> None:
+    assert png_profile(saved(flat(64, 64), "PNG", icc_profile=PROFILE), 10**6) == PROFILE
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_photo_without_a_profile_has_none(kind: str) -> None:
+    read = jpeg_profile if kind == "JPEG" else png_profile
+    assert read(saved(flat(64, 64), kind), 10**6) == b""
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_profile_beyond_the_bound_is_left_out(kind: str) -> None:
+    read = jpeg_profile if kind == "JPEG" else png_profile
+    assert read(saved(flat(64, 64), kind, icc_profile=PROFILE), len(PROFILE) - 1) == b""
+
+
+def test_a_png_profile_that_unpacks_to_a_gigabyte_costs_no_more_than_the_bound() -> None:
+    packed = zlib.compress(bytes(2**24), 9)
+    chunk = b"iCCP" + b"bomb\0\0" + packed
+    data = saved(flat(64, 64), "PNG")
+    bomb = data[:33] + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]
+    assert png_profile(bomb, 1000) == b""
+
+
+def test_a_damaged_profile_of_a_png_is_none() -> None:
+    data = saved(flat(64, 64), "PNG", icc_profile=PROFILE)
+    at = data.index(b"iCCP") + 20
+    assert png_profile(data[:at] + bytes(200) + data[at + 200 :], 10**6) == b""

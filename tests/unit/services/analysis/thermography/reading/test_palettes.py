@@ -11,6 +11,8 @@ from services.analysis.thermography.reading import palettes
 INDICES = range(len(palettes.known()))
 FIRST = {palette.name: index for index, palette in reversed(list(enumerate(palettes.known())))}
 
+NAMED = {name: palettes.known()[index] for name, index in FIRST.items()}
+
 
 def gradient(index: int, *, width: int = 256, height: int = 64) -> tuple[np.ndarray, np.ndarray]:
     """A picture that runs through a palette from left to right, and the places that it shows."""
@@ -38,9 +40,9 @@ def test_the_names_that_people_know_are_all_there():
 @pytest.mark.parametrize("index", INDICES)
 def test_a_palette_turns_its_own_colours_back_into_places(index):
     rgb, place = gradient(index)
-    found, gap = palettes.places(rgb, index)
-    assert np.abs(found - place).mean() < 0.006
-    assert gap.mean() < 2.0
+    found = palettes.places(rgb, palettes.known()[index])
+    assert np.abs(found.place - place).mean() < 0.006
+    assert found.gap.mean() < 2.0
 
 
 @pytest.mark.parametrize("index", INDICES)
@@ -56,27 +58,27 @@ def test_the_palette_that_drew_a_picture_explains_it_best(index):
 @pytest.mark.parametrize("name", ["iron", "rainbow", "white-hot", "lava"])
 def test_jpeg_costs_little(name):
     rgb, place = gradient(FIRST[name], width=640, height=480)
-    found, _ = palettes.places(through_jpeg(rgb, 80), FIRST[name])
+    found = palettes.places(through_jpeg(rgb, 80), NAMED[name]).place
     assert np.abs(found - place).mean() < 0.008
 
 
 def test_places_lie_between_entries_too():
     rgb, place = gradient(FIRST["white-hot"], width=4096)
     colours = rgb.astype(np.float32)
-    found, _ = palettes.places(np.rint(colours).astype(np.uint8), FIRST["white-hot"])
-    iron = palettes.known()[FIRST["iron"]].colours
+    found = palettes.places(np.rint(colours).astype(np.uint8), NAMED["white-hot"]).place
+    iron = NAMED["iron"].colours
     middle = np.rint((iron[100] + iron[101]) / 2).astype(np.uint8)[None, None]
-    between, _ = palettes.places(middle, FIRST["iron"])
+    between = palettes.places(middle, NAMED["iron"]).place
     assert np.abs(found - place).max() < 0.003
     assert 100.1 / 255 < between[0, 0] < 100.9 / 255
 
 
 def test_hot_and_cold_exchanged_is_the_other_grey_palette():
     rgb, place = gradient(FIRST["white-hot"])
-    other = palettes.reversed_grey(FIRST["white-hot"])
-    assert palettes.known()[other].name == "black-hot"
-    assert palettes.reversed_grey(other) == FIRST["white-hot"]
-    found, _ = palettes.places(rgb, other)
+    other = palettes.reversed_grey(NAMED["white-hot"])
+    assert other.name == "black-hot"
+    assert palettes.reversed_grey(other).name == "white-hot"
+    found = palettes.places(rgb, other).place
     assert np.abs(found - (1 - place)).max() < 0.004
 
 
@@ -85,7 +87,7 @@ def test_outlines_of_a_visible_photo_change_places_little():
     outlined = rgb.astype(np.int16)
     outlined[:, ::16] += 25
     outlined[:, 8::16] -= 25
-    found, _ = palettes.places(np.clip(outlined, 0, 255).astype(np.uint8), FIRST["iron"])
+    found = palettes.places(np.clip(outlined, 0, 255).astype(np.uint8), NAMED["iron"]).place
     inner = np.s_[:, 40:-40]  # the black and white ends have no hue to hold on to
     assert np.abs(found - place)[inner].mean() < 0.01
 
@@ -94,11 +96,11 @@ def test_outlines_of_a_visible_photo_change_places_little():
 @settings(max_examples=20, deadline=None)
 def test_any_colours_have_a_place_on_the_scale(seed):
     rgb = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    for index in INDICES:
-        place, gap = palettes.places(rgb, index)
-        assert place.min() >= 0
-        assert place.max() <= 1
-        assert np.isfinite(gap).all()
+    for palette in (*palettes.known(), NAMED["iron"].mixed(0.5)):
+        found = palettes.places(rgb, palette)
+        assert found.place.min() >= 0
+        assert found.place.max() <= 1
+        assert np.isfinite(found.gap).all()
 
 
 def test_random_colours_are_explained_by_no_palette():

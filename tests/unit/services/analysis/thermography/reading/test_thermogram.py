@@ -15,38 +15,28 @@ from PIL import Image, ImageDraw, ImageFont
 from services.analysis.thermography.reading import palettes
 from services.analysis.thermography.reading.pictures import UnreadablePhotoError
 from services.analysis.thermography.reading.thermogram import (
-    UNREADABLE,
     WORKING_SIDE_PX,
     Photograph,
     ScaleSource,
     Thermogram,
     estimate_noise,
-    looks_ordinary,
-    looks_thermal,
     read_thermogram,
 )
-from tests.synthetic import make_scene
+from tests.unit.services.analysis.thermography.reading.drawings import (
+    GREY,
+    IRON,
+    colour_photo,
+    drawn,
+    grey_room,
+    scene,
+    with_grey_bar,
+)
 from tests.unit.services.analysis.thermography.reading.test_camera_notes import tiff_with_notes
-from tests.unit.services.analysis.thermography.reading.test_overlays import GREY, IRON, drawn, grey_room, wall
 from tests.unit.services.analysis.thermography.rjpeg import Camera, jpeg_of, rjpeg
 
 
 def read(data: bytes, **known: float | tuple[float, float] | None) -> Thermogram:
     return read_thermogram(Photograph(data), **({"inside_c": None, "outside_c": None} | known))
-
-
-def scene(width: int = 640, height: int = 480) -> np.ndarray:
-    return cv2.GaussianBlur(wall(height, width), (0, 0), 3)
-
-
-def colour_photo(width: int = 640, height: int = 480) -> np.ndarray:
-    """A room in daylight: beige walls, a bluish window, wood, and the texture of a real photo."""
-    rng = np.random.default_rng(9)
-    rgb = np.full((height, width, 3), (196, 180, 158), np.float32)
-    rgb[60:300, 100:330] = (178, 196, 214)
-    rgb[350:] = (120, 88, 60)
-    rgb += rng.normal(0, 14, (height // 2, width // 2)).repeat(2, 0).repeat(2, 1)[..., None]
-    return np.clip(rgb, 0, 255).astype(np.uint8)
 
 
 def test_raw_values_give_temperatures_and_no_palette():
@@ -141,12 +131,6 @@ def test_any_typed_temperatures_give_finite_ones_with_warm_above_cold(inside, ou
     assert found[place > 0.78].mean() > found[place < 0.5].mean()
 
 
-def with_grey_bar(place: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    photo = drawn(place, colours)
-    photo[100:380, 600:616] = drawn(np.repeat(np.linspace(1, 0, 280)[:, None], 16, 1), colours)
-    return photo
-
-
 @pytest.mark.parametrize("name", ["white-hot", "black-hot"])
 def test_the_colour_bar_tells_black_hot_from_white_hot(name):
     place = scene()
@@ -174,25 +158,6 @@ def test_a_grey_picture_with_a_noted_range_is_read_the_way_round_that_shows_a_ro
     found = read(data, inside_c=21.0, outside_c=1.0)
     assert found.palette == name
     assert np.abs(found.temperature - (4.85 + 20 * place)).mean() < 0.2
-
-
-@pytest.mark.parametrize("share", [0.5, 0.6])
-@pytest.mark.parametrize("index", [0, 2, 3])
-def test_a_blended_picture_is_recognised_and_not_trusted(index, share):
-    photo = grey_room(480, 640)
-    colours = palettes.known()[index].colours
-    photo[60:420, 80:560] = drawn(scene(480, 360), colours) * share + photo[60:420, 80:560] * (1 - share)
-    found = read(jpeg_of(photo))
-    assert found.blended
-    assert found.palette_confidence < 0.7
-    assert "mixed with an ordinary photo" in found.reasons[0]
-
-
-def test_a_picture_of_an_unknown_palette_is_not_trusted_but_not_called_blended():
-    purple_to_green = np.linspace((90, 0, 60), (0, 255, 120), 256)
-    found = read(jpeg_of(drawn(scene(), purple_to_green)))
-    assert not found.blended
-    assert found.palette_confidence <= UNREADABLE
 
 
 def test_a_pure_picture_is_not_called_blended():
@@ -259,26 +224,6 @@ THERMAL = {
 }
 
 
-@pytest.mark.parametrize("kind", THERMAL)
-def test_a_thermal_photo_looks_thermal(kind):
-    assert looks_thermal(Photograph(THERMAL[kind])) > 0.5
-
-
-@pytest.mark.parametrize("grey", [False, True])
-def test_an_ordinary_photo_does_not_look_thermal(grey):
-    photo = colour_photo()
-    if grey:
-        photo = np.repeat(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
-    assert looks_thermal(Photograph(jpeg_of(photo))) < 0.5
-
-
-def test_a_blended_photo_looks_more_thermal_than_an_ordinary_one():
-    photo = grey_room(480, 640)
-    photo[60:420, 80:560] = drawn(scene(480, 360), palettes.known()[2].colours) * 0.6 + photo[60:420, 80:560] * 0.4
-    ordinary = Photograph(jpeg_of(colour_photo()))
-    assert looks_thermal(Photograph(jpeg_of(photo))) > looks_thermal(ordinary) + 0.1
-
-
 def test_what_cannot_be_opened_is_refused_with_a_sentence():
     with pytest.raises(UnreadablePhotoError, match=r"\.$"):
         Photograph(THERMAL["iron"][:2000])
@@ -339,15 +284,3 @@ def test_a_narrow_leak_whose_colours_are_mixed_by_enlargement_is_not_taken_for_p
     assert found.palette == "rainbow-hc"
     assert found.valid[236:254, 170:470].mean() > 0.9
     assert float(found.temperature[240:250, 200:440].mean()) < 10
-
-
-@pytest.mark.parametrize("seed", range(7, 11))
-def test_a_glance_tells_a_colour_photo_and_takes_no_thermal_photo_for_one(seed: int) -> None:
-    pair = make_scene(seed, colour_size=(320, 240))
-    assert looks_ordinary(Photograph(pair.colour))
-    assert not looks_ordinary(Photograph(pair.thermal))
-
-
-@pytest.mark.parametrize("colour", [(128, 128, 128), (255, 0, 0)])
-def test_a_glance_does_not_tell_what_is_grey_or_garish(colour: tuple[int, int, int]) -> None:
-    assert not looks_ordinary(Photograph(jpeg_of(np.full((96, 128, 3), colour, np.uint8))))
