@@ -36,7 +36,7 @@ from services.analysis.thermography.finding.sound import (
     sound_glass,
     wall_level,
 )
-from services.analysis.thermography.reading.thermogram import ScaleSource, Thermogram
+from services.analysis.thermography.reading.thermogram import Thermogram
 
 Field = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -66,7 +66,6 @@ _ROOM_WARMER = "Nearly all in view is warmer than the inside temperature given; 
 _OUTSIDE_COLDER = "Places in view are colder than the outside temperature given; that was not used: please check it."
 _BEYOND_OUTSIDE = -0.15  # in summer: hotter than outside by a seventh of the difference
 _HOT = 0.12  # above the wall: a radiator, not just warm air
-_KNOWN = (ScaleSource.RADIOMETRIC, ScaleSource.METADATA, ScaleSource.PRINTED)
 _CONVINCING = -1.5  # log odds from which on a region is shown: a defect in one of five cases, and counted as such
 _RIM_PX = 9  # gaps up to this broad do not open a ring
 _WIDEST_CRACK = 0.25  # m, across; a region within an opening that is wider and hollow runs around something
@@ -138,7 +137,7 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
     temperature, valid, saturated = _reduced(thermogram)
     if not valid.any():
         return Detection((), reasons=(_NOTHING_SEEN,))
-    known = thermogram.scale in _KNOWN
+    known = thermogram.scale.tells_degrees
     if not known:
         temperature = _estimated(temperature, valid, saturated, conditions, part)
         if thermogram.either_way and not conditions.cooling_season:

@@ -31,6 +31,7 @@ _SCALE_TRUST = {
     ScaleSource.METADATA: 0.9,
     ScaleSource.PRINTED: 0.9,
     ScaleSource.ESTIMATED: 0.6,
+    ScaleSource.ORDER: 0.35,
 }
 _EITHER_WAY_REASON = "Nothing in the grey thermal photo says whether bright means warm: we took the likelier way."
 # How much of the view must show temperatures: pixels, and share of it. Of 225 thermal pictures, synthetic and real, the
@@ -128,6 +129,8 @@ def _held_down(losses: tuple[HeatLoss, ...], most: float) -> tuple[HeatLoss, ...
 
 def _refusal(thermogram: Thermogram) -> str | None:
     """Why a picture's colours are not to be read as temperatures at all, or None."""
+    if thermogram.unreadable is not None:
+        return thermogram.unreadable
     if thermogram.blended:
         return (
             "The false colours are mixed with an ordinary photo: "
@@ -144,7 +147,7 @@ def _refusal(thermogram: Thermogram) -> str | None:
     if narrow or shown < max(_LEAST_PIXELS, _LEAST_SHARE * thermogram.valid.size):
         return "Too little of the thermal picture is in view to show anything: please send all of it."
     low, high = np.percentile(thermogram.temperature[thermogram.valid], (1, 99))
-    if high - low < (_BLANK_SHARE if thermogram.scale is ScaleSource.ESTIMATED else _BLANK_K):
+    if high - low < (_BLANK_K if thermogram.scale.tells_degrees else _BLANK_SHARE):
         return "The thermal picture shows no differences in temperature at all: please take it again."
     return None
 
@@ -170,7 +173,7 @@ def _trust(thermogram: Thermogram, conditions: Conditions, detection: Detection)
         doubts.append((0.5, "The file of the photo is damaged in part, so that all its temperatures may be wrong."))
     if thermogram.either_way:
         doubts.append((0.6, _EITHER_WAY_REASON))
-    trust = _SCALE_TRUST[thermogram.scale]
+    trust = _SCALE_TRUST[thermogram.scale] * thermogram.trust
     for weight, _ in doubts:
         trust *= weight
     texts = (text for _, text in sorted(doubts, key=lambda doubt: doubt[0]))

@@ -72,26 +72,34 @@ class ScaleSource(StrEnum):
     METADATA = "metadata"  # the range in the camera's notes of the file
     PRINTED = "printed"  # the range printed on the picture: read from it, or given by the caller
     ESTIMATED = "estimated"  # nowhere in the photo: detection estimates the degrees
+    ORDER = "order"  # nowhere either, and the places tell which spot is warmer, not by how much
+
+    @property
+    def tells_degrees(self) -> bool:
+        """Whether ``temperature`` is in °C; from 0, cold end, to 1, hot end, otherwise."""
+        return self in (ScaleSource.RADIOMETRIC, ScaleSource.METADATA, ScaleSource.PRINTED)
 
 
 @dataclass(frozen=True, slots=True)
 class Thermogram:
     """What a thermal photo says, upright, at working resolution."""
 
-    temperature: NDArray[np.float32]  # (h, w), °C; from 0, cold end, to 1, hot end, when ``scale`` is ESTIMATED
+    temperature: NDArray[np.float32]  # (h, w), °C; from 0, cold end, to 1, hot end, unless ``scale`` tells degrees
     valid: NDArray[np.bool_]  # (h, w), False where print, a logo, a bar or an unexplained colour hides the scene
     clipped_low: NDArray[np.bool_]  # (h, w), at the cold end of the scale: the truth may be colder
     clipped_high: NDArray[np.bool_]  # (h, w), at the hot end
     scale: ScaleSource
     palette: str | None  # None for radiometric data
     palette_confidence: float  # 0..1, share of the area's pixels that the palette explains; 1 for radiometric data
-    blended: bool  # false colour mixed with another photo: the colours cannot be turned back into temperatures
+    blended: bool  # false colour mixed with a grey photo
     noise: float  # standard deviation of sensor and JPEG noise, in the unit of ``temperature``
     window: tuple[int, int, int, int]  # x0, y0, x1, y1 of the thermal area in pixels of the upright photo
     photo_size: tuple[int, int]  # (w, h) of the upright photo
     reasons: tuple[str, ...]  # what lowers the confidence: sentences for a person, the weightiest first
     either_way: bool = False  # grey whose bright may mean cold: neither a colour bar nor its range tells
     damaged: bool = False  # the file's own temperatures cannot be read, and what else it says may be wrong too
+    unreadable: str | None = None  # why no temperatures can be read at all, and what to do: a sentence for a person
+    trust: float = 1.0  # 0..1, what the doubts about the reading leave of the confidence; ``reasons`` name them
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from services.analysis.thermography.judging.advice import Advice, Diagnosis, Pla
 from services.analysis.thermography.judging.energy import HeatLoss, Season, yearly_bill
 from services.analysis.thermography.judging.observation import Assessment
 from services.analysis.thermography.judging.severity import severity_of, worst
-from services.analysis.thermography.reading.thermogram import ScaleSource, Thermogram
+from services.analysis.thermography.reading.thermogram import Thermogram
 
 _WINTER_WORDS = {
     DefectKind.AIR_LEAK: "cold air coming in",
@@ -57,7 +57,6 @@ _TITLES = {
 
 METHOD = Method(name="thermography", version="1.4")
 
-_TOLD = (ScaleSource.RADIOMETRIC, ScaleSource.METADATA, ScaleSource.PRINTED)  # the photo tells its temperatures
 _LEVELS = ((0.7, ConfidenceLevel.HIGH), (0.4, ConfidenceLevel.MEDIUM), (0.0, ConfidenceLevel.LOW))
 # What is left of the trust where nobody said what was photographed: its size and what is sound there are not known
 # then. An estimate.
@@ -278,7 +277,7 @@ def _assumptions(
     if season is Season.HEATING_AND_COOLING:
         texts.append("Air conditioning in summer is counted in.")
     texts.append("Wind and height are those of a sheltered house of two storeys.")
-    told = all(assessment.thermogram.scale in _TOLD for assessment in assessments)
+    told = all(assessment.thermogram.scale.tells_degrees for assessment in assessments)
     if not conditions.typed and told and not conditions.cooling_season:
         texts.append("The temperatures inside and outside are estimated from those that the photo shows.")
     elif not conditions.typed:
@@ -293,7 +292,7 @@ def _assumptions(
 
 def _known_temperature(region: Region, thermogram: Thermogram) -> float | None:
     """°C, where the photo tells it."""
-    return round(region.coldest_temperature, 1) if thermogram.scale in _TOLD else None
+    return round(region.coldest_temperature, 1) if thermogram.scale.tells_degrees else None
 
 
 def _fahrenheit(celsius: float) -> str:
