@@ -26,7 +26,8 @@ from services.analysis.thermography.basis.constants import (
     HEAT_LOSS_UNCERTAINTY,
     HIDDEN_HEAT_LOSS,
 )
-from services.analysis.thermography.finding.detection import Mask, Region
+from services.analysis.thermography.finding.detection import Region
+from services.analysis.thermography.finding.view import Mask
 from services.analysis.thermography.judging.advice import Advice, Diagnosis, Place, Span, advise
 from services.analysis.thermography.judging.energy import HeatLoss, Season, yearly_bill
 from services.analysis.thermography.judging.observation import Assessment
