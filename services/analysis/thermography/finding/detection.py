@@ -20,14 +20,17 @@ from contracts.events import TaskType
 from contracts.reports import DefectKind
 from services.analysis.thermography.basis.building import single_glass_deficit
 from services.analysis.thermography.basis.conditions import Conditions
+from services.analysis.thermography.basis.constants import SOUND_WALL_INDEX
 from services.analysis.thermography.finding.evidence import (
     evidence_of,
     has_studs,
+    is_edge_of_heat,
     is_structure,
     is_window_over_radiator,
 )
 from services.analysis.thermography.finding.expectation import Expectation, expect
 from services.analysis.thermography.finding.kinds import Likely, likeliest_kind
+from services.analysis.thermography.finding.room import background_level, with_room_of_wall
 from services.analysis.thermography.finding.shapes import Shape, behind_print, find_regions, measure_shape, slope_of
 from services.analysis.thermography.finding.sound import COLD_PANE
 from services.analysis.thermography.finding.view import NOTHING_SEEN, Field, Mask, Refusal, View, view_of
@@ -62,6 +65,7 @@ class Detection:
     refusal: str | None = None  # why the view says nothing about leaks, for a person
     contradiction: str | None = None  # in what the view contradicts the temperatures that were typed, for a person
     reasons: tuple[str, ...] = ()  # what else lowers the confidence, for a person
+    conditions: Conditions | None = None  # under which the view was judged; None where it was not
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +91,56 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
     view = view_of(thermogram, conditions, part)
     if isinstance(view, Refusal):
         return Detection((), view.reason, view.contradiction, () if view.reason is not None else (NOTHING_SEEN,))
-    expectation = expect(view)
-    missing = np.where(view.valid, np.maximum(expectation.sound - view.index, 0.0), 0.0).astype(np.float32)
+    sight = _settled(view)
+    if isinstance(sight, Refusal):
+        return Detection((), sight.reason, sight.contradiction)
+    view, expectation = sight.view, sight.expectation
     found = []
-    for candidate in _candidates(view, expectation, missing):
-        named = _name(candidate, view, expectation, missing)
+    for candidate in sight.candidates:
+        if is_edge_of_heat(candidate.mask, sight.missing, expectation, view):
+            continue
+        named = _name(candidate, view, expectation, sight.missing)
         if named is not None:
             found.append((candidate, named))
     if not view.known and has_studs([named.likely.kind for _, named in found]):
         found = [(region, named) for region, named in found if named.likely.kind is not DefectKind.THERMAL_BRIDGE]
     regions = tuple(_measured(candidate, named, view, expectation) for candidate, named in found)
     reasons = tuple(dict.fromkeys(named.reason for _, named in found if named.reason is not None))
-    return Detection(regions, None, view.contradiction, reasons)
+    return Detection(regions, None, view.contradiction, reasons, view.conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """A view, what would be sound in it, and what is missing from that."""
+
+    view: View
+    expectation: Expectation
+    missing: Field
+    candidates: list[_Candidate]
+
+
+def _settled(view: View) -> _Sight | Refusal:
+    """Look at a view under the room temperature that its own wall shows."""
+    expectation = expect(view)
+    roomy = with_room_of_wall(view, float(np.median(expectation.wall))) if view.known else view
+    if isinstance(roomy, Refusal):
+        return roomy
+    if roomy is not view:
+        view, expectation = roomy, expect(roomy)
+    sight = _look(view, expectation)
+    level = background_level([candidate.mask for candidate in sight.candidates], view)
+    if level is None:
+        return sight
+    behind = with_room_of_wall(view, level)
+    if isinstance(behind, Refusal):
+        return behind
+    return _look(behind, expect(behind, SOUND_WALL_INDEX if behind is not view else level))
+
+
+def _look(view: View, expectation: Expectation) -> _Sight:
+    """Find what is missing from the expectation."""
+    missing = np.where(view.valid, np.maximum(expectation.sound - view.index, 0.0), 0.0).astype(np.float32)
+    return _Sight(view, expectation, missing, _candidates(view, expectation, missing))
 
 
 def _candidates(view: View, expectation: Expectation, missing: Field) -> list[_Candidate]:

@@ -27,10 +27,10 @@ class Expectation:
     metres: float  # size of a pixel
 
 
-def expect(view: View) -> Expectation:
-    """Return what the view would show if nothing were wrong."""
+def expect(view: View, level: float | None = None) -> Expectation:
+    """Return what the view would show if nothing were wrong; ``level`` is the wall's index where that is known."""
     index, part = view.index, view.part
-    wall = wall_level(index, view.valid)
+    wall = wall_level(index, view.valid, level)
     hidden = hidden_by(index, wall, view.valid)
     opening = _opening(wall - index, hidden, part)
     metres = _metres_per_pixel(index.shape, opening, part)

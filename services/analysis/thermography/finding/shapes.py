@@ -12,6 +12,7 @@ from services.analysis.thermography.finding.view import WEAK, Field, Mask
 _STRONG = 0.075  # missing index: what may make a region
 _GAP_PX = 5  # gaps narrower than this do not part a region
 _PEAK_SHARE = 0.3  # of a region's depth that its outline includes
+_LARGEST = 0.55  # share of the view that one region may be; of a larger one its deepest part is outlined
 _SMALLEST, _SMALLEST_PIECE = 0.003, 0.0015  # share of the view: of a cold place, and of each piece that is outlined
 
 
@@ -41,13 +42,21 @@ def find_regions(missing: Field, pixels: int) -> list[Mask]:
         peak = float(np.quantile(missing[blob], 0.98))
         if peak < _STRONG:
             continue
-        core = _joined(blob & (missing >= max(WEAK, _PEAK_SHARE * peak)))
+        core = _joined(_without_excess(blob & (missing >= max(WEAK, _PEAK_SHARE * peak)), missing, pixels))
         parts, cores, sizes, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
         for number in range(1, parts):
             mask = cores == number
             if sizes[number, cv2.CC_STAT_AREA] >= _SMALLEST_PIECE * pixels and float(missing[mask].max()) >= _STRONG:
                 found.append(mask)
     return found
+
+
+def _without_excess(mask: Mask, missing: Field, pixels: int) -> Mask:
+    """Return a region, or the deepest part of it where it covers most of the view."""
+    share = float(mask.sum()) / pixels
+    if share <= _LARGEST:
+        return mask
+    return np.asarray(mask & (missing >= float(np.quantile(missing[mask], 1.0 - _LARGEST / share))), np.bool_)
 
 
 def _joined(mask: Mask) -> NDArray[np.uint8]:

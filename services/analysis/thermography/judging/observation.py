@@ -9,9 +9,11 @@ from contracts.events import TaskType
 from contracts.reports import DefectKind, Severity
 from services.analysis.thermography.basis.conditions import SWAPPED, Conditions
 from services.analysis.thermography.basis.constants import (
+    DOUBTFUL_HEAT_LOSS,
+    FAHRENHEIT_PER_KELVIN,
+    LEAST_TEMPERATURE_DIFFERENCE,
     RELIABLE_TEMPERATURE_DIFFERENCE,
     SHOWN_HEAT_LOSS,
-    SUMMER_HEAT_LOSS,
     SURE_DEFECT,
 )
 from services.analysis.thermography.finding.detection import Detection, Region, detect
@@ -42,6 +44,14 @@ _LEAST_PIXELS, _LEAST_SHARE = 24 * 32, 0.1
 # and 0.067 of the palette.
 _BLANK_K, _BLANK_SHARE = 0.1, 0.02
 
+_SMALL_DIFFERENCE = (
+    "There was less than 10 °C (18 °F) between inside and outside: no more than a low severity is said. "
+    "A colder day shows more."
+)
+_TAKE_AGAIN = (
+    "There was only {celsius:.0f} °C ({fahrenheit:.0f} °F) between inside and outside: please take the photo again "
+    "when it is at least 10 °C (18 °F) colder outside, early on a cold morning for instance."
+)
 # What the sun and the air conditioner do to a sound part looks like a leak: of 30 sound synthetic scenes of summer 17
 # would be Moderate or High.
 _SUMMER_REASON = (
@@ -82,8 +92,10 @@ def assess(number: int, thermogram: Thermogram, conditions: Conditions, part: Ta
         return Assessment(number, thermogram, (), (), Severity.UNKNOWN, 0.0, reasons)
     whole = heat_losses(detection.regions, part)
     losses = expected_losses(detection.regions, whole)
-    if conditions.cooling_season:
-        losses = _held_down(losses, SUMMER_HEAT_LOSS)
+    used = detection.conditions or conditions
+    losses = _shrunk(losses, abs(used.difference))
+    if used.cooling_season or abs(used.difference) < RELIABLE_TEMPERATURE_DIFFERENCE:
+        losses = _held_down(losses, DOUBTFUL_HEAT_LOSS)
     severity = severity_of(sum(loss.total for loss in losses))
     if sum(loss.total for loss in whole) < SHOWN_HEAT_LOSS:
         return Assessment(number, thermogram, (), (), severity, trust, reasons)
@@ -117,6 +129,15 @@ def expected_losses(regions: Sequence[Region], losses: Sequence[HeatLoss]) -> tu
     return tuple(
         HeatLoss(loss.conduction * share, loss.air * share) for loss, share in zip(losses, counted, strict=True)
     )
+
+
+def _shrunk(losses: tuple[HeatLoss, ...], difference: float) -> tuple[HeatLoss, ...]:
+    """Return losses that shrink with the difference (K) between inside and outside where that is small.
+
+    What a room does by itself, a kelvin or two from floor to ceiling, fills a larger part of a smaller difference.
+    """
+    share = min(1.0, difference / RELIABLE_TEMPERATURE_DIFFERENCE)
+    return tuple(HeatLoss(loss.conduction * share, loss.air * share) for loss in losses)
 
 
 def _held_down(losses: tuple[HeatLoss, ...], most: float) -> tuple[HeatLoss, ...]:
@@ -163,8 +184,11 @@ def _trust(thermogram: Thermogram, conditions: Conditions, detection: Detection)
         doubts.append((0.5, "The photo's colour palette was not recognised."))
     if conditions.cooling_season:
         doubts.append((0.5, _SUMMER_REASON))
-    if abs(conditions.difference) < RELIABLE_TEMPERATURE_DIFFERENCE:
-        doubts.append((0.55, "There was less than 10 °C (18 °F) between inside and outside."))
+    difference = abs((detection.conditions or conditions).difference)
+    if difference < LEAST_TEMPERATURE_DIFFERENCE:
+        doubts.append((0.3, _TAKE_AGAIN.format(celsius=difference, fahrenheit=difference * FAHRENHEIT_PER_KELVIN)))
+    elif difference < RELIABLE_TEMPERATURE_DIFFERENCE:
+        doubts.append((0.55, _SMALL_DIFFERENCE))
     if not conditions.typed:
         doubts.append((0.6, "The inside and outside temperatures are not both known."))
     if SWAPPED in conditions.reasons:
