@@ -30,7 +30,7 @@ from services.analysis.thermography.finding.evidence import (
 )
 from services.analysis.thermography.finding.expectation import Expectation, expect
 from services.analysis.thermography.finding.kinds import Likely, likeliest_kind
-from services.analysis.thermography.finding.room import background_level, with_room_of_wall
+from services.analysis.thermography.finding.room import background_level, level_of_warm_rim, with_room_of_wall
 from services.analysis.thermography.finding.shapes import Shape, behind_print, find_regions, measure_shape, slope_of
 from services.analysis.thermography.finding.sound import COLD_PANE
 from services.analysis.thermography.finding.view import NOTHING_SEEN, Field, Mask, Refusal, View, view_of
@@ -97,10 +97,11 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
     view, expectation = sight.view, sight.expectation
     found = []
     for candidate in sight.candidates:
-        if is_edge_of_heat(candidate.mask, sight.missing, expectation, view):
-            continue
         named = _name(candidate, view, expectation, sight.missing)
-        if named is not None:
+        if named is None:
+            continue
+        line = named.likely.kind is DefectKind.THERMAL_BRIDGE
+        if not is_edge_of_heat(candidate.mask, sight.missing, expectation, view, line=line):
             found.append((candidate, named))
     if not view.known and has_studs([named.likely.kind for _, named in found]):
         found = [(region, named) for region, named in found if named.likely.kind is not DefectKind.THERMAL_BRIDGE]
@@ -121,7 +122,8 @@ class _Sight:
 
 def _settled(view: View) -> _Sight | Refusal:
     """Look at a view under the room temperature that its own wall shows."""
-    expectation = expect(view)
+    warm = level_of_warm_rim(view)
+    expectation = expect(view, warm)
     roomy = with_room_of_wall(view, float(np.median(expectation.wall))) if view.known else view
     if isinstance(roomy, Refusal):
         return roomy

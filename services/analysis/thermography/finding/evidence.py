@@ -65,10 +65,10 @@ def is_structure(mask: Mask, shape: Shape, missing: Field, expectation: Expectat
     return web or strip or _is_rim(mask, shape, missing)
 
 
-def is_edge_of_heat(mask: Mask, missing: Field, expectation: Expectation, view: View) -> bool:
+def is_edge_of_heat(mask: Mask, missing: Field, expectation: Expectation, view: View, *, line: bool) -> bool:
     """Return whether a region only looks cold beside something hot: it is what lies behind a person or a radiator.
 
-    The surroundings of a defect are at the level of the wall.
+    The surroundings of a defect are at the level of the wall. Only a ``line`` is as sharp by nature as things are.
     """
     ring = _grown(mask, _FAR_PX) & ~_grown(mask, _NEAR_PX) & view.valid
     if not ring.any():
@@ -79,7 +79,7 @@ def is_edge_of_heat(mask: Mask, missing: Field, expectation: Expectation, view: 
     rim = rim_of(mask)
     rim[[0, 1, -1, -2], :] = False
     rim[:, [0, 1, -1, -2]] = False
-    if heat <= SOME_HEAT or not rim.any():
+    if line or heat <= SOME_HEAT or not rim.any():
         return False
     steepness = float(np.median(slope_of(view.index)[rim]))
     return float(np.quantile(missing[mask], 0.9)) < SHARP_EDGE * steepness

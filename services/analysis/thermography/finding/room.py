@@ -16,6 +16,10 @@ BACKGROUND_BORDER = Constant(
     0.45, "1", "fit: cold regions hold up to 0.44 of the border in 39 real defect pictures, 0.46 and more in hot ones"
 )
 BACKGROUND_SHARE = Constant(0.2, "1", "fit: the same pictures, so that a leak along a frame is no background")
+WARMEST_WALL = Constant(29.0, "°C", "estimate: a warmer surface is heated, or in the sun")
+RIM_SHARE = Constant(0.4, "1", "estimate: of the rim of a view that shows the wall, whatever stands before it")
+_RIM = 12  # by which the view's sides are divided: the rim
+_ALIKE = 0.03  # index, to either side of a level
 
 _WALL_BELIEVED = (
     "The wall in view is at {wall} °F, which does not fit the inside temperature given ({room} °F): "
@@ -45,10 +49,29 @@ def background_level(masks: list[Mask], view: View) -> float | None:
     return float(np.median(view.index[cold]))
 
 
-def _border(valid: Mask) -> Mask:
+def level_of_warm_rim(view: View) -> float | None:
+    """Return the index that most of the rim of a view shows, where that is warmer than a room as it was typed.
+
+    Colder rims may be the frame of a window; they are judged by what is found.
+    """
+    if not view.known or view.conditions.cooling_season:
+        return None
+    rim = view.index[_border(view.valid, max(1, min(view.valid.shape) // _RIM)) & view.valid]
+    if not len(rim) or float(rim.max()) < SOUND_WALL_INDEX:
+        return None
+    levels = np.arange(SOUND_WALL_INDEX, float(rim.max()) + 2 * _ALIKE, _ALIKE / 2)
+    places = np.sort(rim)
+    counts = np.searchsorted(places, levels + _ALIKE) - np.searchsorted(places, levels - _ALIKE)
+    level = float(levels[np.argmax(counts)])
+    surface = view.conditions.outside + level * view.conditions.difference
+    warmer = (level - SOUND_WALL_INDEX) * view.conditions.difference >= ROOM_OFF
+    return level if warmer and surface <= WARMEST_WALL and counts.max() >= RIM_SHARE * len(rim) else None
+
+
+def _border(valid: Mask, width: int = 2) -> Mask:
     """Return the outermost pixels of a view."""
     border: NDArray[np.bool_] = np.ones_like(valid)
-    border[2:-2, 2:-2] = False
+    border[width:-width, width:-width] = False
     return border
 
 
