@@ -20,7 +20,7 @@ from contracts.events import TaskType
 from contracts.reports import DefectKind
 from services.analysis.thermography.basis.building import single_glass_deficit
 from services.analysis.thermography.basis.conditions import Conditions
-from services.analysis.thermography.basis.constants import SOUND_WALL_INDEX
+from services.analysis.thermography.basis.constants import RELIABLE_TEMPERATURE_DIFFERENCE, SOUND_WALL_INDEX
 from services.analysis.thermography.finding.evidence import (
     evidence_of,
     has_studs,
@@ -29,7 +29,7 @@ from services.analysis.thermography.finding.evidence import (
     is_window_over_radiator,
 )
 from services.analysis.thermography.finding.expectation import Expectation, expect
-from services.analysis.thermography.finding.kinds import Likely, likeliest_kind
+from services.analysis.thermography.finding.kinds import DEEPEST_WALL, Likely, likeliest_kind
 from services.analysis.thermography.finding.room import background_level, level_of_warm_rim, with_room_of_wall
 from services.analysis.thermography.finding.shapes import Shape, behind_print, find_regions, measure_shape, slope_of
 from services.analysis.thermography.finding.sound import COLD_PANE
@@ -39,6 +39,12 @@ from services.analysis.thermography.reading.thermogram import Thermogram
 _DOUBTFUL_FIELD = 0.02  # m² of missing index that an even cold field counts for where the part is not known
 _DOUBTFUL_REASON = "An even cold field is normal for a window or door and a defect in a wall: it counts as a small one."
 _OVER_HEAT_REASON = "The cold field over something hot was taken for a window, which is as cold when nothing is wrong."
+COLD_OBJECT = "cold object or glass"
+"""What a broad place looks like that is colder than any wall."""
+
+_COLD_OBJECT_REASON = (
+    "A place in view is colder than any wall: it was taken for a cold object or glass, not for a leak."
+)
 _CONVINCING = -1.5  # log odds from which on a region is shown: a defect in one of five cases, and counted as such
 
 
@@ -55,6 +61,7 @@ class Region:
     taken: float  # the same of the missing share of the index, m²
     coldest_index: float
     coldest_temperature: float  # °C
+    looks_like: str | None = None  # what it is where ``kind`` has no word for it; it is no heat loss then
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,7 @@ class _Named:
     likely: Likely
     lost: Field  # missing index of each pixel
     reason: str | None = None  # why it counts for less, for a person
+    looks_like: str | None = None
 
 
 def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None) -> Detection:
@@ -164,6 +172,9 @@ def _name(candidate: _Candidate, view: View, expectation: Expectation, missing: 
     window = is_window_over_radiator(mask, shape, expectation, view)
     if window:
         likely = Likely(DefectKind.COLD_GLAZING, 0.4)
+    clear = view.conditions.difference >= RELIABLE_TEMPERATURE_DIFFERENCE
+    if clear and likely.kind is DefectKind.MISSING_INSULATION and float(np.median(missing[mask])) > DEEPEST_WALL:
+        return _Named(likely, np.zeros_like(missing), _COLD_OBJECT_REASON, COLD_OBJECT)
     if likely.kind is not DefectKind.COLD_GLAZING:
         return _Named(likely, missing)
     opening = expectation.opening
@@ -194,4 +205,5 @@ def _measured(candidate: _Candidate, named: _Named, view: View, expectation: Exp
         taken=float((lost[mask] / np.maximum(expectation.sound[mask], 0.2)).sum()) * square_metres,
         coldest_index=coldest,
         coldest_temperature=view.conditions.outside + coldest * view.conditions.difference,
+        looks_like=named.looks_like,
     )

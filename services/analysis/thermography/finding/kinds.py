@@ -5,9 +5,13 @@ from typing import NamedTuple
 
 from contracts.events import TaskType
 from contracts.reports import DefectKind
+from services.analysis.thermography.basis.constants import Constant
 from services.analysis.thermography.finding.shapes import Shape
 
-_DEEPEST_BRIDGE = 0.33  # missing index: of uninsulated concrete or brick, U = 2.8 W/m²K; colder is air
+_DEEPEST_BRIDGE = Constant(0.33, "1", "missing index of uninsulated concrete or brick, U = 2.8 W/m²K; colder is air")
+DEEPEST_WALL = Constant(
+    0.28, "1", "missing index of a wall of U = 2.5 W/m²K; solid brick has 2.1. True fields lack up to 0.26, things 0.30"
+)
 _LINE = 5.0  # times as long as wide
 _WIDEST_BRIDGE = 0.22  # m; a bay between studs is wider
 _WIDEST_LINE = 0.3  # m, of a bridge that runs through more than half of the view

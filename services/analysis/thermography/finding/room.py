@@ -20,6 +20,7 @@ WARMEST_WALL = Constant(29.0, "°C", "estimate: a warmer surface is heated, or i
 RIM_SHARE = Constant(0.4, "1", "estimate: of the rim of a view that shows the wall, whatever stands before it")
 _RIM = 12  # by which the view's sides are divided: the rim
 _ALIKE = 0.03  # index, to either side of a level
+_SATURATED = 0.3  # share of a level's pixels
 
 _WALL_BELIEVED = (
     "The wall in view is at {wall} °F, which does not fit the inside temperature given ({room} °F): "
@@ -49,6 +50,12 @@ def background_level(masks: list[Mask], view: View) -> float | None:
     return float(np.median(view.index[cold]))
 
 
+def _is_saturated(view: View, level: float) -> bool:
+    """Return whether a level is the hot end of the scale, which says only how warm something is at least."""
+    alike = view.valid & (np.abs(view.index - level) < _ALIKE)
+    return bool(alike.any()) and float(view.saturated[alike].mean()) > _SATURATED
+
+
 def level_of_warm_rim(view: View) -> float | None:
     """Return the index that most of the rim of a view shows, where that is warmer than a room as it was typed.
 
@@ -56,7 +63,7 @@ def level_of_warm_rim(view: View) -> float | None:
     """
     if not view.known or view.conditions.cooling_season:
         return None
-    rim = view.index[_border(view.valid, max(1, min(view.valid.shape) // _RIM)) & view.valid]
+    rim = view.index[_border(view.valid, max(1, min(view.valid.shape) // _RIM)) & view.valid & ~view.saturated]
     if not len(rim) or float(rim.max()) < SOUND_WALL_INDEX:
         return None
     levels = np.arange(SOUND_WALL_INDEX, float(rim.max()) + 2 * _ALIKE, _ALIKE / 2)
@@ -86,6 +93,8 @@ def with_room_of_wall(view: View, wall: float) -> View | Refusal:
     if conditions.cooling_season:
         return view
     surface = conditions.outside + wall * conditions.difference
+    if _is_saturated(view, wall):
+        return view
     if abs(wall - SOUND_WALL_INDEX) * conditions.difference < ROOM_OFF:
         return view
     room = conditions.with_room(surface, SOUND_WALL_INDEX)

@@ -51,6 +51,13 @@ def find_regions(missing: Field, pixels: int) -> list[Mask]:
     return found
 
 
+def find_cool_places(below: Field, least: float, pixels: int) -> list[Mask]:
+    """Return the connected places that lie at least ``least`` below their surface, the largest first."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(_joined(below >= least), connectivity=8)
+    order = sorted(range(1, count), key=lambda label: -int(stats[label, cv2.CC_STAT_AREA]))
+    return [labels == label for label in order if stats[label, cv2.CC_STAT_AREA] >= _SMALLEST * pixels]
+
+
 def _without_excess(mask: Mask, missing: Field, pixels: int) -> Mask:
     """Return a region, or the deepest part of it where it covers most of the view."""
     share = float(mask.sum()) / pixels

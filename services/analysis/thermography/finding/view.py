@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from contracts.events import TaskType
 from services.analysis.thermography.basis.conditions import Conditions
 from services.analysis.thermography.finding.opening import find_opening, is_frontal
+from services.analysis.thermography.finding.outdoors import shows_sky
 from services.analysis.thermography.finding.scale import conditions_in_view, estimate_temperature
 from services.analysis.thermography.finding.sound import wall_level
 from services.analysis.thermography.reading.thermogram import Thermogram
@@ -47,6 +48,7 @@ _FROM_OUTSIDE = (
     "The photo looks taken from outside, or the room is colder than the inside temperature given: "
     "please check that, and take the photo in a heated room."
 )
+_SKY = "The photo looks taken from outside, with the sky in view: please take it from inside, in a heated room."
 _NO_ROOM = "What is in view is warmer than any room, so it says nothing of leaks: please take a window, door or wall."
 _ROOM_WARMER = "Nearly all in view is warmer than the inside temperature given; that was not used: please check it."
 _OUTSIDE_COLDER = "Places in view are colder than the outside temperature given; that was not used: please check it."
@@ -63,6 +65,7 @@ class View:
     conditions: Conditions  # as typed, or as the view shows them where it contradicts what was typed
     known: bool  # whether the photo tells its temperatures
     part: TaskType | None
+    saturated: Mask  # (h, w), at the hot end of the scale: as warm or warmer
     contradiction: str | None = None  # in what the view contradicts what was typed, for a person
 
 
@@ -80,6 +83,8 @@ def view_of(thermogram: Thermogram, conditions: Conditions, part: TaskType | Non
     if not valid.any():
         return Refusal(None)
     known = thermogram.scale.tells_degrees
+    if not conditions.cooling_season and not thermogram.either_way and shows_sky(temperature, valid):
+        return Refusal(_SKY)
     if not known:
         temperature = _estimated(temperature, valid, saturated, conditions, part)
         if thermogram.either_way and not conditions.cooling_season:
@@ -103,7 +108,7 @@ def view_of(thermogram: Thermogram, conditions: Conditions, part: TaskType | Non
         valid = valid & (index > _BEYOND_OUTSIDE)  # hotter than the air on either side: an object
         if not valid.any():
             return Refusal(None)
-    return View(index, valid, conditions, known, part, contradiction)
+    return View(index, valid, conditions, known, part, saturated, contradiction)
 
 
 def index_of(temperature: Field, conditions: Conditions) -> Field:
