@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from services.analysis.thermography.basis.constants import FAHRENHEIT_PER_KELVIN, SOUND_WALL_INDEX, Constant
+from services.analysis.thermography.basis.constants import SOUND_WALL_INDEX, Constant
+from services.analysis.thermography.finding.scale import room_of_wall
 from services.analysis.thermography.finding.view import Mask, Refusal, View, index_of
 
 ROOM_OFF = Constant(3.0, "K", "estimate: more than camera, thermostat and a poor wall explain together")
@@ -22,10 +23,6 @@ _RIM = 12  # by which the view's sides are divided: the rim
 _ALIKE = 0.03  # index, to either side of a level
 _SATURATED = 0.3  # share of a level's pixels
 
-_WALL_BELIEVED = (
-    "The wall in view is at {wall} °F, which does not fit the inside temperature given ({room} °F): "
-    "the wall was believed; please check the temperature."
-)
 _SAME_AS_OUTSIDE = (
     "The wall in view is hardly warmer than the outside temperature given, and then a leak does not show: "
     "please check the temperatures, and take the photo in a heated room."
@@ -97,14 +94,9 @@ def with_room_of_wall(view: View, wall: float) -> View | Refusal:
         return view
     if abs(wall - SOUND_WALL_INDEX) * conditions.difference < ROOM_OFF:
         return view
-    room = conditions.with_room(surface, SOUND_WALL_INDEX)
-    note = _WALL_BELIEVED.format(wall=_fahrenheit(surface), room=_fahrenheit(conditions.inside))
+    room, note = room_of_wall(conditions, surface)
     if not room.reveals_leaks or room.cooling_season:
         return Refusal(_SAME_AS_OUTSIDE, note if conditions.typed else None)
     temperature = (conditions.outside + view.index * conditions.difference).astype(np.float32)
     contradiction = view.contradiction or (note if conditions.typed else None)
     return replace(view, index=index_of(temperature, room), conditions=room, contradiction=contradiction)
-
-
-def _fahrenheit(celsius: float) -> str:
-    return f"{celsius * FAHRENHEIT_PER_KELVIN + 32.0:.0f}"
