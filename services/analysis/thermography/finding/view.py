@@ -45,6 +45,11 @@ COLD_ROOM = Constant(10.0, "°C", "estimate: what is colder is no room; the cold
 COLD_ROOM_INDEX = Constant(0.45, "1", "fit: the warmer part of 9 rooms below what was typed has 0.49, of facades 0.28")
 COLDEST_WALL = Constant(0.78, "1", "UKTA TN1: from inside critical below it; all of a view is not critical")
 COLDEST_FRAME = Constant(0.7, "1", "estimate: the same for a window or door that fills the view")
+BEYOND_SCALE = Constant(1.5, "K", "estimate: by how much a place lies below the end of the scale, where many do")
+MUCH_BEYOND = Constant(
+    0.03, "1", "estimate: share of a view beyond the scale; cameras that set it themselves leave 0.01"
+)
+FEW_HOT = Constant(0.1, "1", "estimate: beside more that is hot, what lies beyond the scale is the room behind it")
 _WARMEST_PART = 0.8  # quantile of what is not hot
 _WARMER_PART = 0.7  # quantile: indoors wall shows in three tenths of a view at least, however cold the window in it
 _OUTSIDE_INDEX = 0.4  # indoors that part is warmer
@@ -93,8 +98,10 @@ def view_of(thermogram: Thermogram, conditions: Conditions, part: TaskType | Non
     temperature, valid, saturated = reduced(thermogram)
     if not valid.any():
         return Refusal(None)
+    beyond = _at_working_size(thermogram.clipped_low, temperature.shape)
     known = thermogram.scale.tells_degrees
-    if not conditions.cooling_season and not thermogram.either_way and shows_sky(temperature, valid):
+    whole_wall = part in (None, TaskType.WALL)  # the upper pane of a window or door looks like a sky
+    if whole_wall and not conditions.cooling_season and not thermogram.either_way and shows_sky(temperature, valid):
         return Refusal(_SKY)
     if not known:
         temperature = _estimated(temperature, valid, saturated, conditions, part)
@@ -124,6 +131,8 @@ def view_of(thermogram: Thermogram, conditions: Conditions, part: TaskType | Non
         valid = valid & (index > _BEYOND_OUTSIDE)  # hotter than the air on either side: an object
         if not valid.any():
             return Refusal(None)
+    elif float(beyond[valid].mean()) >= MUCH_BEYOND and float((index[valid] > 1.0 + HOT).mean()) <= FEW_HOT:
+        index = np.where(beyond, index - np.float32(BEYOND_SCALE / conditions.difference), index).astype(np.float32)
     return View(index, valid, conditions, known, part, saturated, contradiction)
 
 
@@ -138,14 +147,15 @@ def reduced(thermogram: Thermogram) -> tuple[Field, Mask, Mask]:
     size = tuple(max(1, round(side * scale)) for side in thermogram.temperature.shape[::-1])
     temperature = cv2.resize(thermogram.temperature, size, interpolation=cv2.INTER_AREA)
     temperature = cv2.GaussianBlur(temperature, (0, 0), 0.8)
-    valid, hot = (
-        cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-        for mask in (thermogram.valid, thermogram.clipped_high)
-    )
+    valid, hot = (_at_working_size(mask, temperature.shape) for mask in (thermogram.valid, thermogram.clipped_high))
     # Thin print is filled from both sides when the colours are read; the rim of what hides more is a mixture.
     whole = cv2.morphologyEx(valid.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
     valid = cv2.erode(whole, np.ones((5, 5), np.uint8), borderValue=1) > 0
     return np.asarray(temperature, np.float32), valid, hot
+
+
+def _at_working_size(mask: Mask, shape: tuple[int, ...]) -> Mask:
+    return np.asarray(cv2.resize(mask.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST) > 0, np.bool_)
 
 
 def hidden_by(index: Field, wall: Field, valid: Mask) -> Mask:
