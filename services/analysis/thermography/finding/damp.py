@@ -16,7 +16,7 @@ from services.analysis.thermography.reading.thermogram import Thermogram
 
 COOL_K = Constant(0.5, "K", "estimate: evaporation cools by 1 to 4 K; cameras see 0.1 K")
 COOL_SHARE = Constant(0.12, "1", "fit: of the palette in view, where degrees are not known; 15 pictures of damp walls")
-SOFT_EDGE = Constant(5.0, "pixels", "fit: depth by slope at the rim; the same pictures, and 13 of people and things")
+SOFT_EDGE = Constant(9.0, "pixels", "fit: depth by slope at the rim; the same pictures, and 13 of people and things")
 EVEN_SHARE = Constant(0.35, "1", "fit: of the view that is at the level of the surface at least; the same pictures")
 _LEAST_SHARE = 0.045  # of the whole palette, however little of it is in view: less is a lens's shading
 _WARM_K, _WARM_SHARE = 5.0, 0.4  # above the surface, K or share of the palette: a person, a pet, a machine

@@ -66,7 +66,7 @@ _FROM_OUTSIDE = (
 )
 _SKY = "The photo looks taken from outside, with the sky in view: please take it from inside, in a heated room."
 _NO_ROOM = "What is in view is warmer than any room, so it says nothing of leaks: please take a window, door or wall."
-_ROOM_WARMER = "Nearly all in view is warmer than the inside temperature given; that was not used: please check it."
+_ROOM_WARMER = "room warmer"
 _OUTSIDE_COLDER = "Places in view are colder than the outside temperature given; that was not used: please check it."
 _BEYOND_OUTSIDE = -0.15  # in summer: hotter than outside by a seventh of the difference
 _CLEARLY_COLDER = 0.25  # of the view: what speaks against taking bright for warm
@@ -111,7 +111,12 @@ def view_of(thermogram: Thermogram, conditions: Conditions, part: TaskType | Non
     contradiction = None
     if known and conditions.typed and not conditions.cooling_season:
         contradiction = _contradiction(index[valid])
-        if contradiction is not None:
+        if contradiction is _ROOM_WARMER:
+            conditions, contradiction = room_of_wall(conditions, wall_in_view(temperature, valid, part))
+            if conditions.inside > _WARMEST_ROOM:
+                return Refusal(_NO_ROOM, contradiction)
+            index = index_of(temperature, conditions)
+        elif contradiction is not None:
             conditions = Conditions.from_fahrenheit(None, None)
     if known and _is_cold(temperature[valid], conditions):
         return Refusal(_COLD_ROOM, contradiction)
