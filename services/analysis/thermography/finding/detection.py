@@ -33,7 +33,8 @@ from services.analysis.thermography.finding.kinds import DEEPEST_WALL, Likely, l
 from services.analysis.thermography.finding.room import background_level, level_of_warm_rim, with_room_of_wall
 from services.analysis.thermography.finding.shapes import Shape, behind_print, find_regions, measure_shape, slope_of
 from services.analysis.thermography.finding.sound import COLD_PANE
-from services.analysis.thermography.finding.view import NOTHING_SEEN, Field, Mask, Refusal, View, view_of
+from services.analysis.thermography.finding.typed import Refusal
+from services.analysis.thermography.finding.view import NOTHING_SEEN, Field, Mask, View, view_of
 from services.analysis.thermography.reading.thermogram import Thermogram
 
 _DOUBTFUL_FIELD = 0.02  # m² of missing index that an even cold field counts for where the part is not known

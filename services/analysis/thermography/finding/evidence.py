@@ -8,7 +8,8 @@ from contracts.reports import DefectKind
 from services.analysis.thermography.basis.constants import Constant
 from services.analysis.thermography.finding.expectation import Expectation
 from services.analysis.thermography.finding.shapes import Shape, rim_of, slope_of
-from services.analysis.thermography.finding.view import HOT, WARM, WORKING_SIDE, Field, Mask, View
+from services.analysis.thermography.finding.typed import HOT
+from services.analysis.thermography.finding.view import WARM, WORKING_SIDE, Field, Mask, View
 
 # A logistic regression on the 1,907 regions of 1,800 synthetic scenes of development seeds, of which 1,265 lie on a
 # defect. Deep, large, long and compact ones within a window are; what ends in a steep edge for its depth is structure

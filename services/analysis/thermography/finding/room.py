@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from services.analysis.thermography.basis.constants import SOUND_WALL_INDEX, Constant
 from services.analysis.thermography.finding.scale import room_of_wall
-from services.analysis.thermography.finding.view import Mask, Refusal, View, index_of
+from services.analysis.thermography.finding.typed import Refusal, index_of
+from services.analysis.thermography.finding.view import Mask, View
 
 ROOM_OFF = Constant(3.0, "K", "estimate: more than camera, thermostat and a poor wall explain together")
 BACKGROUND_BORDER = Constant(
