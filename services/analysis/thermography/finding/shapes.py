@@ -13,6 +13,7 @@ _STRONG = 0.075  # missing index: what may make a region
 _GAP_PX = 5  # gaps narrower than this do not part a region
 _PEAK_SHARE = 0.3  # of a region's depth that its outline includes
 _LARGEST = 0.55  # share of the view that one region may be; of a larger one its deepest part is outlined
+_DEEPEST_PARTS = (1.0, 0.9, 0.75, 0.6, 0.45, 0.3, 0.15)  # of a region, tried in turn
 _SMALLEST, _SMALLEST_PIECE = 0.003, 0.0015  # share of the view: of a cold place, and of each piece that is outlined
 
 
@@ -59,11 +60,22 @@ def find_cool_places(below: Field, least: float, pixels: int) -> list[Mask]:
 
 
 def _without_excess(mask: Mask, missing: Field, pixels: int) -> Mask:
-    """Return a region, or the deepest part of it where it covers most of the view."""
-    share = float(mask.sum()) / pixels
-    if share <= _LARGEST:
-        return mask
-    return np.asarray(mask & (missing >= float(np.quantile(missing[mask], 1.0 - _LARGEST / share))), np.bool_)
+    """Return a region, or the deepest part of it where its outline covers most of the view."""
+    part = mask
+    for share in _DEEPEST_PARTS:
+        part = np.asarray(mask & (missing >= float(np.quantile(missing[mask], 1.0 - share))), np.bool_)
+        if _outlined(part) <= _LARGEST * pixels:
+            break
+    return part
+
+
+def _outlined(mask: Mask) -> int:
+    """Return the pixels within the largest outline of a mask, what it encloses included."""
+    contours, _ = cv2.findContours(_joined(mask), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not contours:
+        return 0
+    largest = max(contours, key=cv2.contourArea)
+    return int(cv2.drawContours(np.zeros(mask.shape, np.uint8), [largest], -1, 1, cv2.FILLED).sum())
 
 
 def _joined(mask: Mask) -> NDArray[np.uint8]:
