@@ -24,6 +24,7 @@ from services.analysis.thermography.basis.constants import RELIABLE_TEMPERATURE_
 from services.analysis.thermography.finding.evidence import (
     evidence_of,
     has_studs,
+    is_cluttered,
     is_edge_of_heat,
     is_structure,
     is_window_over_radiator,
@@ -73,6 +74,7 @@ class Detection:
     refusal: str | None = None  # why the view says nothing about leaks, for a person
     contradiction: str | None = None  # in what the view contradicts the temperatures that were typed, for a person
     reasons: tuple[str, ...] = ()  # what else lowers the confidence, for a person
+    cluttered: bool = False  # a street, a machine or a whole room rather than a part of a house
     conditions: Conditions | None = None  # under which the view was judged; None where it was not
 
 
@@ -116,7 +118,7 @@ def detect(thermogram: Thermogram, conditions: Conditions, part: TaskType | None
         found = [(region, named) for region, named in found if named.likely.kind is not DefectKind.THERMAL_BRIDGE]
     regions = tuple(_measured(candidate, named, view, expectation) for candidate, named in found)
     reasons = tuple(dict.fromkeys(named.reason for _, named in found if named.reason is not None))
-    return Detection(regions, None, view.contradiction, reasons, view.conditions)
+    return Detection(regions, None, view.contradiction, reasons, is_cluttered(view), view.conditions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,10 @@ _LEAST_PIXELS, _LEAST_SHARE = 24 * 32, 0.1
 # and 0.067 of the palette.
 _BLANK_K, _BLANK_SHARE = 0.1, 0.02
 
+_CLUTTERED = (
+    "Many things are in view, so no more than a low severity is said: please take one window, door or wall "
+    "from inside, so that it fills the photo."
+)
 _ORDER_REASON = (
     "The photo shows which places are colder, not by how many degrees: "
     "no more than a low severity is said, and no money."
@@ -106,7 +110,7 @@ def assess(number: int, thermogram: Thermogram, conditions: Conditions, part: Ta
     used = detection.conditions or conditions
     losses = _shrunk(losses, abs(used.difference))
     small = abs(used.difference) < RELIABLE_TEMPERATURE_DIFFERENCE
-    if used.cooling_season or small or thermogram.scale is ScaleSource.ORDER:
+    if used.cooling_season or small or detection.cluttered or thermogram.scale is ScaleSource.ORDER:
         losses = _held_down(losses, DOUBTFUL_HEAT_LOSS)
     severity = severity_of(sum(loss.total for loss in losses))
     shown = sum(loss.total for loss in whole) >= SHOWN_HEAT_LOSS
@@ -215,6 +219,8 @@ def _trust(thermogram: Thermogram, conditions: Conditions, detection: Detection)
         doubts.append((0.3, _TAKE_AGAIN.format(celsius=difference, fahrenheit=difference * FAHRENHEIT_PER_KELVIN)))
     elif difference < RELIABLE_TEMPERATURE_DIFFERENCE:
         doubts.append((0.55, _SMALL_DIFFERENCE))
+    if detection.cluttered and detection.regions:
+        doubts.append((0.6, _CLUTTERED))
     if not conditions.typed:
         doubts.append((0.6, "The inside and outside temperatures are not both known."))
     if SWAPPED in conditions.reasons:

@@ -173,3 +173,13 @@ def test_temperatures_that_were_typed_in_celsius_lower_the_trust() -> None:
     assessment = assess(0, thermogram(wall()), typed, TaskType.WALL)
     assert CELSIUS in assessment.reasons
     assert assessment.trust < assess(0, thermogram(wall()), WINTER, TaskType.WALL).trust
+
+
+def test_a_leak_in_a_view_full_of_edges_is_called_no_more_than_low() -> None:
+    leaking = with_plume(with_plume(with_plume(wall(), 60, 60), 150, 60), 150, 200)
+    ridges = np.where(np.arange(320) % 8 < 4, 0.0, 0.04).astype(np.float32)
+    plain, ridged = (assess(0, thermogram(index), WINTER, TaskType.WALL) for index in (leaking, leaking + ridges))
+    assert detect(thermogram(leaking + ridges), WINTER, TaskType.WALL).cluttered
+    assert plain.severity is Severity.MODERATE
+    assert ridged.severity is Severity.LOW
+    assert any("Many things are in view" in reason for reason in ridged.reasons)
