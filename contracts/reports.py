@@ -87,6 +87,11 @@ class Finding(Wire):
     observation: int = Field(ge=0, description="N of the photo's name `obs<N>_thermal`")
     kind: DefectKind
     kindConfidence: Fraction  # noqa: N815
+    looksLike: str | None = Field(  # noqa: N815
+        None,
+        description="what it looks like where `kind` has no word for it, for a person: `moisture suspected`, `cold "
+        "object or glass`. It is no heat loss then and costs nothing; show it instead of `kind`",
+    )
     outline: tuple[tuple[Fraction, Fraction], ...] = Field(
         description="polygon in fractions of the upright thermal photo's width and height, from its top left corner"
     )

@@ -1,10 +1,10 @@
 """The inside and outside temperatures that the homeowner typed, judged before anything relies on them.
 
-They arrive in °F and may be missing, absurd, equal or swapped. Each case ends in temperatures to calculate with and a
-sentence that says what was made of them; nothing here fails.
+They arrive in °F and may be missing, absurd, equal, swapped, or in °C by mistake. Each case ends in temperatures to
+calculate with and a sentence that says what was made of them; nothing here fails.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from services.analysis.thermography.basis.constants import (
@@ -21,10 +21,16 @@ _OUTSIDE_PLAUSIBLE = (-55.0, 55.0)
 _ROOM = (14.0, 30.0)
 # Below this difference (K) the surfaces of a leak and of a sound wall differ by less than a phone camera's noise.
 _VISIBLE_DIFFERENCE = 3.0
+# Weather (°C) that people in heated houses type; -40 °C is -40 °F.
+_WEATHER = (-40.0, 45.0)
+_FREEZING_F = 32.0  # a room that was typed below it was typed in °C
 
 
 SWAPPED = "The inside and outside temperatures look swapped; they were used the other way round."
 """The reason against a report whose two temperatures were typed the other way round."""
+
+CELSIUS = "The temperatures make sense in °C only, so they were taken as °C."
+"""The reason against a report whose temperatures were typed in °C."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +57,17 @@ class Conditions:
         """Whether a leak can show at all with this difference."""
         return abs(self.difference) >= _VISIBLE_DIFFERENCE
 
+    def with_room(self, surface: float, index: float) -> Self:
+        """Return these conditions with the room in which a surface of thermal index ``index`` is ``surface`` °C."""
+        return replace(self, inside=self.outside + (surface - self.outside) / index)
+
     @classmethod
     def from_fahrenheit(cls, inside: float | None, outside: float | None) -> Self:
         """Judge what was typed (°F, None where nothing was)."""
         reasons: list[str] = []
+        if _is_celsius(inside, outside):
+            inside, outside = _in_fahrenheit(inside), _in_fahrenheit(outside)
+            reasons.append(CELSIUS)
         outside_c = _celsius(outside, "outside", _OUTSIDE_PLAUSIBLE, reasons)
         if _swapped(inside, outside_c):
             inside, outside_c = outside, _celsius(inside, "outside", _OUTSIDE_PLAUSIBLE, reasons)
@@ -68,6 +81,23 @@ class Conditions:
             outside_c = float(ASSUMED_OUTSIDE)
             reasons.append(_missing("outside", outside_c))
         return cls(inside_c, outside_c, typed, tuple(reasons))
+
+
+def _is_celsius(inside: float | None, outside: float | None) -> bool:
+    """Return whether what was typed makes sense in °C only: a room below the freezing point of water in °F.
+
+    Either figure may be the room's, for the two may also stand in each other's field.
+    """
+    if inside is None or not inside < _FREEZING_F:
+        return False
+    if outside is None:
+        return _ROOM[0] <= inside <= _ROOM[1]
+    weather, room = (outside, inside) if _ROOM[0] <= inside <= _ROOM[1] else (inside, outside)
+    return _ROOM[0] <= room <= _ROOM[1] and _WEATHER[0] <= weather <= _WEATHER[1]
+
+
+def _in_fahrenheit(celsius: float | None) -> float | None:
+    return None if celsius is None else celsius * FAHRENHEIT_PER_KELVIN + 32.0
 
 
 def _missing(which: str, assumed: float) -> str:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from contracts.events import TaskType
 from services.analysis.thermography.basis.conditions import Conditions
-from services.analysis.thermography.basis.constants import SOUND_WALL_INDEX
+from services.analysis.thermography.basis.constants import FAHRENHEIT_PER_KELVIN, SOUND_WALL_INDEX
 
 Field = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -44,6 +44,10 @@ _HOT_ABOVE_WALL = (11.0, 0.7)  # K
 _ASSUMED_SCATTER = 0.35  # of the difference that is assumed where none was typed
 _LEAST_COLD = 1.0  # K below the wall that the coldest place counts for at least
 _MUCH_WARMER = 0.25  # of the palette's used part
+_WALL_BELIEVED = (
+    "The wall in view is at {wall} °F, which does not fit the inside temperature given ({room} °F): "
+    "the wall was believed; please check the temperature."
+)
 
 
 class WallColour(NamedTuple):
@@ -85,13 +89,25 @@ def conditions_in_view(temperature: Field, valid: Mask, conditions: Conditions, 
     The wall tells how warm the room is. How cold it is outside follows from the coldest place in view, by the share
     that :func:`estimate_temperature` goes by, and from what is assumed without a photo.
     """
-    coldest, hottest = (float(value) for value in np.quantile(temperature[valid], (0.003, 0.997)))
-    place = ((temperature - coldest) / max(hottest - coldest, 1e-6)).astype(np.float32)
-    wall = coldest + wall_colour(place, valid, part).place * (hottest - coldest)
+    coldest = float(np.quantile(temperature[valid], 0.003))
+    wall = wall_in_view(temperature, valid, part)
     cold, scatter = _cold_share(part)
     difference = _mean([(conditions.difference, _ASSUMED_SCATTER), (max(wall - coldest, _LEAST_COLD) / cold, scatter)])
     inside = wall + (1.0 - SOUND_WALL_INDEX) * difference
     return replace(conditions, inside=inside, outside=inside - difference)
+
+
+def room_of_wall(conditions: Conditions, surface: float) -> tuple[Conditions, str]:
+    """Return the conditions under which a sound wall is at ``surface`` °C, and what contradicts what was typed."""
+    wall, room = (f"{celsius * FAHRENHEIT_PER_KELVIN + 32.0:.0f}" for celsius in (surface, conditions.inside))
+    return conditions.with_room(surface, SOUND_WALL_INDEX), _WALL_BELIEVED.format(wall=wall, room=room)
+
+
+def wall_in_view(temperature: Field, valid: Mask, part: TaskType | None) -> float:
+    """Return the temperature (°C) of the wall, as its place in view tells it."""
+    coldest, hottest = (float(value) for value in np.quantile(temperature[valid], (0.003, 0.997)))
+    place = ((temperature - coldest) / max(hottest - coldest, 1e-6)).astype(np.float32)
+    return coldest + wall_colour(place, valid, part).place * (hottest - coldest)
 
 
 def _mean(estimates: list[tuple[float, float]]) -> float:

@@ -38,8 +38,8 @@ _RANK = 0.7  # a part is what fills this share of its row or column
 _ALONG = 0.8  # of a row or column that its level is taken from
 
 
-def wall_level(index: Field, valid: Mask) -> Field:
-    """The index of the sound wall, as if it went on behind everything else in view.
+def wall_level(index: Field, valid: Mask, start: float | None = None) -> Field:
+    """The index of the sound wall, as if it went on behind everything else in view; ``start`` is where that is known.
 
     A surface c0 + c1·x + c2·y + c3·(x² + y²), which covers warm air below the ceiling and a lens's vignetting, through
     the pixels near the commonest level; Tukey's weights leave out all else.
@@ -50,17 +50,8 @@ def wall_level(index: Field, valid: Mask) -> Field:
     f, ok = index[::step, ::step].ravel(), valid[::step, ::step].ravel()
     basis = np.stack([np.ones_like(x), x, y, x * x + y * y - 0.67])
     a = basis[:, ::step, ::step].reshape(4, -1)
-    levels = np.arange(_LEVELS[0], _LEVELS[1], 0.005)
-    off = levels - SOUND_WALL_INDEX
-    prior = np.exp(-0.5 * (off / np.where(off > 0, _WARMER_WALL, _COLDER_WALL)) ** 2)
-    rim = np.ones((h, w), bool)
-    rim[h // _BORDER : -(h // _BORDER) or h, w // _BORDER : -(w // _BORDER) or w] = False
-    on_rim = ok & rim[::step, ::step].ravel()
-    alike = np.abs(f - levels[:, None].astype(np.float32)) < 0.02
-    count = np.minimum((alike & ok).sum(1), _RIM_COUNTS * (alike & on_rim).sum(1))  # walls reach the rim of the view
-    start = float(levels[np.argmax((np.minimum(count, _ENOUGH * ok.sum()) + 0.01 * ok.sum()) * prior)])
-    near = np.abs(levels - start) <= _WALL_BAND
-    start = float(levels[near][np.argmax(count[near])])
+    if start is None:
+        start = _commonest_level(f, ok, _on_rim((h, w))[::step, ::step].ravel())
     c = np.array([start, 0, 0, 0], np.float64)
     ridge = np.diag([0.01, 0.03, 0.03, 0.03]) * max(int(ok.sum()), 1)
     for _ in range(6):
@@ -69,6 +60,26 @@ def wall_level(index: Field, valid: Mask) -> Field:
         normal = (a * weight) @ a.T + ridge
         c = np.linalg.solve(normal, (a * weight) @ f + ridge @ np.array([start, 0, 0, 0]))
     return np.asarray(np.tensordot(c, basis, 1), np.float32)
+
+
+def _commonest_level(index: Field, seen: Mask, rim: Mask) -> float:
+    """Return the commonest index near that of a sound wall; ``rim`` are the pixels near the border of the view."""
+    levels = np.arange(_LEVELS[0], _LEVELS[1], 0.005)
+    off = levels - SOUND_WALL_INDEX
+    prior = np.exp(-0.5 * (off / np.where(off > 0, _WARMER_WALL, _COLDER_WALL)) ** 2)
+    alike = (np.abs(index - levels[:, None].astype(np.float32)) < 0.02) & seen
+    count = np.minimum(alike.sum(1), _RIM_COUNTS * (alike & rim).sum(1))  # walls reach the rim of the view
+    start = float(levels[np.argmax((np.minimum(count, _ENOUGH * seen.sum()) + 0.01 * seen.sum()) * prior)])
+    near = np.abs(levels - start) <= _WALL_BAND
+    return float(levels[near][np.argmax(count[near])])
+
+
+def _on_rim(shape: tuple[int, int]) -> Mask:
+    """Return the pixels near the border of a view."""
+    h, w = shape
+    rim = np.ones(shape, bool)
+    rim[h // _BORDER : -(h // _BORDER) or h, w // _BORDER : -(w // _BORDER) or w] = False
+    return rim
 
 
 def sound_glass(wall: Field, frame: float | None = None) -> Field:

@@ -7,13 +7,16 @@ import numpy as np
 
 from contracts.events import TaskType
 from contracts.reports import DefectKind, Severity
-from services.analysis.thermography.basis.conditions import SWAPPED, Conditions
+from services.analysis.thermography.basis.conditions import CELSIUS, SWAPPED, Conditions
 from services.analysis.thermography.basis.constants import (
+    DOUBTFUL_HEAT_LOSS,
+    FAHRENHEIT_PER_KELVIN,
+    LEAST_TEMPERATURE_DIFFERENCE,
     RELIABLE_TEMPERATURE_DIFFERENCE,
     SHOWN_HEAT_LOSS,
-    SUMMER_HEAT_LOSS,
     SURE_DEFECT,
 )
+from services.analysis.thermography.finding.damp import CoolPlace, find_cool_places_of
 from services.analysis.thermography.finding.detection import Detection, Region, detect
 from services.analysis.thermography.judging.energy import (
     HeatLoss,
@@ -42,6 +45,28 @@ _LEAST_PIXELS, _LEAST_SHARE = 24 * 32, 0.1
 # and 0.067 of the palette.
 _BLANK_K, _BLANK_SHARE = 0.1, 0.02
 
+_CLUTTERED = (
+    "Many things are in view, so no more than a low severity is said: please take one window, door or wall "
+    "from inside, so that it fills the photo."
+)
+_ORDER_REASON = (
+    "The photo shows which places are colder, not by how many degrees: "
+    "no more than a low severity is said, and no money."
+)
+_BLIND = "It was about as warm inside as outside, and then a leak does not show in a thermal photo."
+_DAMP = (
+    "It was about as warm inside as outside, so leaks do not show. The numbered place is cooler than the wall around "
+    "it, as evaporating water makes it: please look for moisture there."
+)
+_DAMP_TRUST = 0.2  # an estimate: shade, a draught and a cold pipe look alike
+_SMALL_DIFFERENCE = (
+    "There was less than 10 °C (18 °F) between inside and outside: no more than a low severity is said. "
+    "A colder day shows more."
+)
+_TAKE_AGAIN = (
+    "There was only {celsius:.0f} °C ({fahrenheit:.0f} °F) between inside and outside: please take the photo again "
+    "when it is at least 10 °C (18 °F) colder outside, early on a cold morning for instance."
+)
 # What the sun and the air conditioner do to a sound part looks like a leak: of 30 sound synthetic scenes of summer 17
 # would be Moderate or High.
 _SUMMER_REASON = (
@@ -61,6 +86,7 @@ class Assessment:
     severity: Severity
     trust: float  # 0..1
     reasons: tuple[str, ...]  # why not more: sentences for a person, the weightiest first
+    cool_places: tuple[CoolPlace, ...] = ()  # that may be damp, where no heat flows that could show a leak
 
     @property
     def loss(self) -> HeatLoss:
@@ -70,10 +96,9 @@ class Assessment:
 
 def assess(number: int, thermogram: Thermogram, conditions: Conditions, part: TaskType | None) -> Assessment:
     """Judge one thermal photo taken under ``conditions``."""
-    if not conditions.reveals_leaks:
-        blind = "It was about as warm inside as outside, and then a leak does not show in a thermal photo."
-        return Assessment(number, thermogram, (), (), Severity.UNKNOWN, 0.0, (blind, *conditions.reasons))
     refusal = _refusal(thermogram)
+    if not conditions.reveals_leaks:
+        return _without_heat_flow(number, thermogram, conditions, refusal)
     if refusal is not None:
         return Assessment(number, thermogram, (), (), Severity.UNKNOWN, 0.0, (refusal,))
     detection = detect(thermogram, conditions, part)
@@ -82,12 +107,15 @@ def assess(number: int, thermogram: Thermogram, conditions: Conditions, part: Ta
         return Assessment(number, thermogram, (), (), Severity.UNKNOWN, 0.0, reasons)
     whole = heat_losses(detection.regions, part)
     losses = expected_losses(detection.regions, whole)
-    if conditions.cooling_season:
-        losses = _held_down(losses, SUMMER_HEAT_LOSS)
+    used = detection.conditions or conditions
+    losses = _shrunk(losses, abs(used.difference))
+    small = abs(used.difference) < RELIABLE_TEMPERATURE_DIFFERENCE
+    if used.cooling_season or small or detection.cluttered or thermogram.scale is ScaleSource.ORDER:
+        losses = _held_down(losses, DOUBTFUL_HEAT_LOSS)
     severity = severity_of(sum(loss.total for loss in losses))
-    if sum(loss.total for loss in whole) < SHOWN_HEAT_LOSS:
-        return Assessment(number, thermogram, (), (), severity, trust, reasons)
-    order = sorted(range(len(losses)), key=lambda i: -losses[i].total)
+    shown = sum(loss.total for loss in whole) >= SHOWN_HEAT_LOSS
+    kept = [i for i, region in enumerate(detection.regions) if shown or region.looks_like is not None]
+    order = sorted(kept, key=lambda i: -losses[i].total)
     return Assessment(
         number=number,
         thermogram=thermogram,
@@ -99,8 +127,22 @@ def assess(number: int, thermogram: Thermogram, conditions: Conditions, part: Ta
     )
 
 
+def _without_heat_flow(number: int, thermogram: Thermogram, conditions: Conditions, refusal: str | None) -> Assessment:
+    """Judge a photo taken when it was about as warm inside as outside: damp places may show, leaks do not.
+
+    The severity stays Unknown, because it is a word about heat.
+    """
+    places = find_cool_places_of(thermogram) if refusal is None else ()
+    reasons = (_DAMP if places else _BLIND, *conditions.reasons, *thermogram.reasons)
+    trust = _DAMP_TRUST if places else 0.0
+    return Assessment(number, thermogram, (), (), Severity.UNKNOWN, trust, reasons, places)
+
+
 def heat_losses(regions: Sequence[Region], part: TaskType | None) -> tuple[HeatLoss, ...]:
-    """What each region loses if it is a defect (W/K): with the air as a leak, otherwise through the surface."""
+    """What each region loses if it is a defect (W/K): with the air as a leak, otherwise through the surface.
+
+    Things lose nothing: their ``deficit`` is 0.
+    """
     taken = sum(region.taken for region in regions if region.kind is DefectKind.AIR_LEAK)
     leaks = air_heat_loss(leakage_of_plumes(part, taken))
     return tuple(
@@ -117,6 +159,15 @@ def expected_losses(regions: Sequence[Region], losses: Sequence[HeatLoss]) -> tu
     return tuple(
         HeatLoss(loss.conduction * share, loss.air * share) for loss, share in zip(losses, counted, strict=True)
     )
+
+
+def _shrunk(losses: tuple[HeatLoss, ...], difference: float) -> tuple[HeatLoss, ...]:
+    """Return losses that shrink with the difference (K) between inside and outside where that is small.
+
+    What a room does by itself, a kelvin or two from floor to ceiling, fills a larger part of a smaller difference.
+    """
+    share = min(1.0, difference / RELIABLE_TEMPERATURE_DIFFERENCE)
+    return tuple(HeatLoss(loss.conduction * share, loss.air * share) for loss in losses)
 
 
 def _held_down(losses: tuple[HeatLoss, ...], most: float) -> tuple[HeatLoss, ...]:
@@ -153,16 +204,25 @@ def _trust(thermogram: Thermogram, conditions: Conditions, detection: Detection)
         doubts.append((0.5, "The photo's colour palette was not recognised."))
     if conditions.cooling_season:
         doubts.append((0.5, _SUMMER_REASON))
-    if abs(conditions.difference) < RELIABLE_TEMPERATURE_DIFFERENCE:
-        doubts.append((0.55, "There was less than 10 °C (18 °F) between inside and outside."))
+    difference = abs((detection.conditions or conditions).difference)
+    if difference < LEAST_TEMPERATURE_DIFFERENCE:
+        doubts.append((0.3, _TAKE_AGAIN.format(celsius=difference, fahrenheit=difference * FAHRENHEIT_PER_KELVIN)))
+    elif difference < RELIABLE_TEMPERATURE_DIFFERENCE:
+        doubts.append((0.55, _SMALL_DIFFERENCE))
+    if detection.cluttered and detection.regions:
+        doubts.append((0.6, _CLUTTERED))
     if not conditions.typed:
         doubts.append((0.6, "The inside and outside temperatures are not both known."))
     if SWAPPED in conditions.reasons:
         doubts.append((0.6, SWAPPED))
+    if CELSIUS in conditions.reasons:
+        doubts.append((0.8, CELSIUS))
     if thermogram.damaged:
         doubts.append((0.5, "The file of the photo is damaged in part, so that all its temperatures may be wrong."))
     if thermogram.either_way:
         doubts.append((0.6, _EITHER_WAY_REASON))
+    if thermogram.scale is ScaleSource.ORDER:
+        doubts.append((1.0, _ORDER_REASON))
     trust = _SCALE_TRUST[thermogram.scale] * thermogram.trust
     for weight, _ in doubts:
         trust *= weight

@@ -3,9 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import cv2
-import numpy as np
-
 from contracts.events import Household, TaskType
 from contracts.reports import (
     Confidence,
@@ -22,16 +19,17 @@ from services.analysis.analyser import AnalysisRequest
 from services.analysis.thermography.basis.climate import Climate, climate_of
 from services.analysis.thermography.basis.conditions import Conditions
 from services.analysis.thermography.basis.constants import (
+    ESTIMATED_SCALE_UNCERTAINTY,
     FAHRENHEIT_PER_KELVIN,
     HEAT_LOSS_UNCERTAINTY,
     HIDDEN_HEAT_LOSS,
 )
-from services.analysis.thermography.finding.detection import Mask, Region
 from services.analysis.thermography.judging.advice import Advice, Diagnosis, Place, Span, advise
 from services.analysis.thermography.judging.energy import HeatLoss, Season, yearly_bill
 from services.analysis.thermography.judging.observation import Assessment
 from services.analysis.thermography.judging.severity import severity_of, worst
-from services.analysis.thermography.reading.thermogram import Thermogram
+from services.analysis.thermography.reading.thermogram import ScaleSource
+from services.analysis.thermography.telling.findings import cool_findings, findings
 
 _WINTER_WORDS = {
     DefectKind.AIR_LEAK: "cold air coming in",
@@ -63,8 +61,6 @@ _LEVELS = ((0.7, ConfidenceLevel.HIGH), (0.4, ConfidenceLevel.MEDIUM), (0.0, Con
 _UNKNOWN_PART_TRUST = 0.6
 _UNKNOWN_PART_REASON = "Please say whether this is a window, a door or a wall: it was taken for part of a wall."
 _COOLERS = ("central air conditioning", "window ac")
-_FINER = 4  # an outline runs along the rim of its pixels, not through their middles
-_OUTLINE_ERROR = 3.0  # in these finer pixels
 
 
 def write_report(
@@ -82,15 +78,19 @@ def write_report(
     severity = worst([assessment.severity for assessment in assessments])
     if severity is Severity.UNKNOWN:
         reasons = _reasons(assessments)
-        return unknown_report(request, reasons[0], (*reasons, *faults), image_name)
+        cool = [assessment for assessment in assessments if assessment.cool_places]
+        reason = (cool or assessments)[0].reasons[0]
+        report = unknown_report(request, reason, (*reasons, *faults), image_name)
+        return _with_cool_places(report, cool) if cool else report
     part, household = request.task_type, request.household
     known = [assessment for assessment in assessments if assessment.severity is not Severity.UNKNOWN]
-    loss = sum((assessment.loss for assessment in known), HeatLoss(0.0, 0.0))
+    priced = [assessment for assessment in known if assessment.thermogram.scale is not ScaleSource.ORDER]
+    loss = sum((assessment.loss for assessment in priced or known), HeatLoss(0.0, 0.0))
     trust = min(assessment.trust for assessment in known) * (_UNKNOWN_PART_TRUST if part is None else 1.0)
     trust *= min(1.0, len(known) / max(1, len({photo.observation for photo in request.photos})))
     climate, season = _climate(household), _season(household)
     bill = yearly_bill(loss.total, climate, season)
-    spread = _spread(loss.total)
+    spread = _spread(loss.total, estimated=not all(one.thermogram.scale.tells_degrees for one in known))
     least = yearly_bill(spread.low, climate, season)
     most = yearly_bill(spread.high, climate, season)
     advice = advise(
@@ -104,7 +104,7 @@ def write_report(
     )
     saving = round_percent(100.0 * advice.saving.middle)
     cost = round_for_person(bill.usd_per_year)
-    return Report(
+    report = Report(
         taskID=request.task_id,
         leakSeverity=severity,
         energyLossValue=round_for_person(bill.kwh_per_month),
@@ -120,6 +120,21 @@ def write_report(
         findings=findings(known),
         method=METHOD,
     )
+    return report if priced else _without_money(report)
+
+
+def _without_money(report: Report) -> Report:
+    """Return the report of photos that show only which places are warmer: their size in degrees or money is unknown."""
+    nothing = dict.fromkeys(("energyLossValue", "energyLossCost", "savingsPercent", "savingsCost", "ranges"))
+    return report.model_copy(update=nothing)
+
+
+def _with_cool_places(report: Report, assessments: Sequence[Assessment]) -> Report:
+    """Return a report of severity Unknown that shows where it may be damp, with little confidence."""
+    score = round(min(assessment.trust for assessment in assessments), 2)
+    reasons = report.confidence.reasons if report.confidence is not None else ()
+    confidence = Confidence(level=ConfidenceLevel.LOW, score=score, reasons=reasons)
+    return report.model_copy(update={"confidence": confidence, "findings": cool_findings(assessments)})
 
 
 def unknown_report(request: AnalysisRequest, reason: str, reasons: Sequence[str], image_name: str | None) -> Report:
@@ -138,47 +153,6 @@ def unknown_report(request: AnalysisRequest, reason: str, reasons: Sequence[str]
         reason=reason,
         confidence=Confidence(level=ConfidenceLevel.NONE, score=0.0, reasons=tuple(dict.fromkeys((reason, *reasons)))),
         method=METHOD,
-    )
-
-
-def findings(assessments: Sequence[Assessment]) -> tuple[Finding, ...]:
-    """All regions of all observations, numbered from the one that loses most."""
-    found = [
-        (loss.total, assessment, region)
-        for assessment in assessments
-        for region, loss in zip(assessment.regions, assessment.losses, strict=True)
-    ]
-    found.sort(key=lambda item: -item[0])
-    return tuple(
-        Finding(
-            number=number,
-            observation=assessment.number,
-            kind=region.kind,
-            kindConfidence=round(region.kind_confidence, 2),
-            outline=outline(region.mask, assessment.thermogram),
-            areaShare=round(float(region.mask.mean()), 4),
-            thermalIndex=round(region.coldest_index, 2),
-            coldestTemperature=_known_temperature(region, assessment.thermogram),
-        )
-        for number, (_, assessment, region) in enumerate(found, start=1)
-    )
-
-
-def outline(mask: Mask, thermogram: Thermogram) -> tuple[tuple[float, float], ...]:
-    """The largest contour of a region as a polygon in fractions of the upright photo's width and height."""
-    fine = cv2.resize(mask.astype(np.uint8), None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_NEAREST)
-    contours, _ = cv2.findContours(fine, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    contour = max(contours, key=cv2.contourArea)
-    points = cv2.approxPolyDP(contour, _OUTLINE_ERROR, True).reshape(-1, 2).astype(np.float64)
-    x0, y0, x1, y1 = thermogram.window
-    width, height = thermogram.photo_size
-    rows, columns = fine.shape
-    return tuple(
-        (
-            round(min(max((x0 + (x + 0.5) / columns * (x1 - x0)) / width, 0.0), 1.0), 4),
-            round(min(max((y0 + (y + 0.5) / rows * (y1 - y0)) / height, 0.0), 1.0), 4),
-        )
-        for x, y in points
     )
 
 
@@ -206,20 +180,24 @@ def _season(household: Household | None) -> Season:
     return Season.HEATING_AND_COOLING if cools else Season.HEATING
 
 
-def _spread(heat_loss: float) -> Span:
+def _spread(heat_loss: float, *, estimated: bool) -> Span:
     """W/K between which the truth probably lies: a photo without a leak may hide one.
 
-    How uncertain a figure is hardly depends on the photo: the unknown wind, height and leakage outweigh what it adds.
+    The unknown wind, height and leakage outweigh what a photo adds, unless its degrees are ``estimated``.
     """
     if severity_of(heat_loss) is Severity.NONE:
         return Span(0.0, HIDDEN_HEAT_LOSS)
-    return Span(heat_loss / HEAT_LOSS_UNCERTAINTY, heat_loss * HEAT_LOSS_UNCERTAINTY)
+    scatter = math.log(ESTIMATED_SCALE_UNCERTAINTY) if estimated else 0.0
+    factor = math.exp(math.hypot(math.log(HEAT_LOSS_UNCERTAINTY), scatter))
+    return Span(heat_loss / factor, heat_loss * factor)
 
 
 def _by_kind(assessment: Assessment) -> dict[DefectKind, HeatLoss]:
     """What the regions of each kind lose together."""
     losses: dict[DefectKind, HeatLoss] = {}
     for region, loss in zip(assessment.regions, assessment.losses, strict=True):
+        if region.looks_like is not None:
+            continue
         losses[region.kind] = losses.get(region.kind, HeatLoss(0.0, 0.0)) + loss
     return losses
 
@@ -287,17 +265,14 @@ def _assumptions(
     return tuple(texts)
 
 
-def _known_temperature(region: Region, thermogram: Thermogram) -> float | None:
-    """°C, where the photo tells it."""
-    return round(region.coldest_temperature, 1) if thermogram.scale.tells_degrees else None
-
-
 def _fahrenheit(celsius: float) -> str:
     return f"{celsius * FAHRENHEIT_PER_KELVIN + 32.0:.0f}"
 
 
 def finding_title(finding: Finding, conditions: Conditions) -> str:
     """What a finding is called in the legend."""
+    if finding.looksLike is not None:
+        return finding.looksLike.capitalize()
     words = _SUMMER_WORDS if conditions.cooling_season else _WINTER_WORDS
     return f"Probably {words[finding.kind]}"
 
@@ -311,7 +286,7 @@ def finding_detail(finding: Finding, conditions: Conditions) -> str:
         place = f"{extreme} point {100 * (1 - finding.thermalIndex):.0f} % of the way to outside"
     else:
         place = ""
-    return f"{place} · {max(100 * finding.areaShare, 1):.0f} % of the thermal picture"
+    return f"{place}{' · ' if place else ''}{max(100 * finding.areaShare, 1):.0f} % of the thermal picture"
 
 
 def observation_names(numbers: Sequence[int]) -> str:
@@ -327,8 +302,13 @@ def listed(numbers: Sequence[int]) -> str:
 
 def title(report: Report) -> str:
     """The title of the report image."""
-    if report.leakSeverity is Severity.NONE and report.findings:
+    leaks = [finding for finding in report.findings if finding.looksLike is None]
+    if report.leakSeverity is Severity.UNKNOWN and report.findings:
+        return "Moisture suspected"
+    if report.leakSeverity is Severity.NONE and leaks:
         return "No leak worth fixing"
+    if report.leakSeverity is not Severity.UNKNOWN and leaks and report.energyLossCost is None:
+        return "Possible heat leak"
     return _TITLES[report.leakSeverity]
 
 
@@ -337,11 +317,14 @@ def headline(report: Report, request: AnalysisRequest) -> str:
     if report.reason is not None:
         return report.reason
     thing = (request.task_type.value if request.task_type is not None else "this place").capitalize()
-    if report.leakSeverity is Severity.NONE and not report.findings:
+    leaks = [finding for finding in report.findings if finding.looksLike is None]
+    if report.leakSeverity is Severity.NONE and not leaks:
         photos = "photos show" if len({photo.observation for photo in request.photos}) > 1 else "photo shows"
         return f"{thing}: the thermal {photos} nothing that loses much more heat than it should."
+    if report.energyLossCost is None:
+        return f"{thing}: what is numbered looks colder than it should. How much it loses, this photo cannot say."
     if report.leakSeverity is Severity.NONE:
-        weak = "the numbered place loses" if len(report.findings) == 1 else "the numbered places lose"
+        weak = "the numbered place loses" if len(leaks) == 1 else "the numbered places lose"
         return f"{thing}: {weak} too little to be worth work, {_dollars(report.energyLossCost)} a year."
     climate = _climate(request.household)
     if climate.heating_degree_days == 0 and _season(request.household) is Season.HEATING:

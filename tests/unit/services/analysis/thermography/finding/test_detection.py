@@ -355,3 +355,30 @@ def test_a_cold_window_that_fills_most_of_the_view_is_not_seen_from_outside() ->
     assert not seen(index, TaskType.WINDOW).refusal
     untyped = Conditions(20.0, 3.0, typed=False, reasons=())
     assert not detect(thermogram(index), untyped, TaskType.WINDOW).refusal
+
+
+def test_what_is_colder_than_any_wall_is_a_cold_object_and_loses_nothing() -> None:
+    index = wall()
+    index[80:170, 100:230] -= 0.5
+    found = seen(cv2.GaussianBlur(index, (0, 0), 4))
+    (region,) = found.regions
+    assert region.looks_like == "cold object or glass"
+    assert region.deficit == 0.0
+    assert any("colder than any wall" in reason for reason in found.reasons)
+
+
+def test_what_lies_between_hot_things_is_no_leak() -> None:
+    index = wall()
+    index[60:180, 60:260] += 0.8
+    index[90:150, 140:180] -= 1.05
+    assert seen(cv2.GaussianBlur(index, (0, 0), 1)).regions == ()
+
+
+def test_a_place_beyond_the_cold_end_of_the_scale_is_found() -> None:
+    index = wall()
+    index[60:140, 80:200] -= 0.05
+    photo = thermogram(cv2.GaussianBlur(index, (0, 0), 3))
+    assert detect(photo, WINTER, TaskType.WALL).regions == ()
+    photo.clipped_low[60:140, 80:200] = True
+    (region,) = detect(photo, WINTER, TaskType.WALL).regions
+    assert region.mask[100, 140]

@@ -5,10 +5,11 @@ import pytest
 
 from contracts.events import TaskType
 from contracts.reports import Severity
-from services.analysis.thermography.basis.conditions import Conditions
+from services.analysis.thermography.basis.conditions import CELSIUS, Conditions
 from services.analysis.thermography.finding.detection import detect
 from services.analysis.thermography.judging.observation import assess, expected_losses, heat_losses
 from services.analysis.thermography.reading.thermogram import ScaleSource, Thermogram
+from tests.unit.services.analysis.thermography.finding.test_damp import damp_wall, photo
 from tests.unit.services.analysis.thermography.finding.test_detection import (
     SUMMER,
     WINTER,
@@ -130,3 +131,60 @@ def test_a_view_that_is_no_room_is_not_judged_and_the_reason_says_why() -> None:
     assessment = assess(0, thermogram(with_plume(wall() + np.float32(1.0), 60, 100)), WINTER, TaskType.WALL)
     assert assessment.severity is Severity.UNKNOWN
     assert "warmer than any room" in " ".join(assessment.reasons)
+
+
+@pytest.mark.parametrize("difference", [9.0, 6.0, 4.0])
+def test_a_grave_leak_is_called_no_more_than_low_under_a_small_difference(difference: float) -> None:
+    mild = Conditions(20.0, 20.0 - difference, typed=True, reasons=())
+    index = with_plume(with_plume(with_plume(wall(), 60, 60), 150, 60), 150, 200)
+    assessment = assess(0, thermogram(index, mild), mild, TaskType.WALL)
+    assert assessment.severity is Severity.LOW
+    assert f"{'only 4 °C' if difference < 5 else 'less than 10 °C'}" in assessment.reasons[0]
+
+
+def test_a_smaller_difference_makes_a_smaller_loss() -> None:
+    index = with_plume(wall(), 60, 100, depth=0.25)
+    losses = []
+    for difference in (12.0, 8.0, 5.0):
+        mild = Conditions(20.0, 20.0 - difference, typed=True, reasons=())
+        losses.append(assess(0, thermogram(index, mild), mild, TaskType.WALL).loss.total)
+    assert losses == sorted(losses, reverse=True)
+    assert losses[1] == pytest.approx(0.8 * losses[0], rel=0.05)
+
+
+def test_a_photo_that_tells_the_order_only_is_called_no_more_than_low_with_little_trust() -> None:
+    index = with_plume(with_plume(with_plume(wall(), 60, 60), 150, 60), 150, 200)
+    colours = ((index - index.min()) / np.ptp(index)).astype(np.float32)
+    view = thermogram(colours, Conditions(1.0, 0.0, typed=True, reasons=()), ScaleSource.ORDER)
+    assessment = assess(0, view, WINTER, TaskType.WALL)
+    assert assessment.severity is Severity.LOW
+    assert assessment.trust < 0.4
+    assert any("not by how many degrees" in reason for reason in assessment.reasons)
+
+
+def test_a_cool_place_without_a_heat_flow_is_shown_and_the_severity_stays_unknown() -> None:
+    even = Conditions(24.0, 25.0, typed=True, reasons=())
+    damp = assess(0, photo(damp_wall(2.5)), even, TaskType.WALL)
+    assert damp.severity is Severity.UNKNOWN
+    assert len(damp.cool_places) == 1
+    assert "moisture" in damp.reasons[0]
+    dry = assess(0, photo(damp_wall(0.0)), even, TaskType.WALL)
+    assert dry.cool_places == ()
+    assert "about as warm inside as outside" in dry.reasons[0]
+
+
+def test_temperatures_that_were_typed_in_celsius_lower_the_trust() -> None:
+    typed = Conditions.from_fahrenheit(20.0, 0.0)
+    assessment = assess(0, thermogram(wall()), typed, TaskType.WALL)
+    assert CELSIUS in assessment.reasons
+    assert assessment.trust < assess(0, thermogram(wall()), WINTER, TaskType.WALL).trust
+
+
+def test_a_leak_in_a_view_full_of_edges_is_called_no_more_than_low() -> None:
+    leaking = with_plume(with_plume(with_plume(wall(), 60, 60), 150, 60), 150, 200)
+    ridges = np.where(np.arange(320) % 8 < 4, 0.0, 0.04).astype(np.float32)
+    plain, ridged = (assess(0, thermogram(index), WINTER, TaskType.WALL) for index in (leaking, leaking + ridges))
+    assert detect(thermogram(leaking + ridges), WINTER, TaskType.WALL).cluttered
+    assert plain.severity is Severity.MODERATE
+    assert ridged.severity is Severity.LOW
+    assert any("Many things are in view" in reason for reason in ridged.reasons)

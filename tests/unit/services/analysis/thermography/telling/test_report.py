@@ -3,16 +3,18 @@
 import dataclasses
 from collections.abc import Callable
 
+import cv2
+import numpy as np
 import pytest
 
 from contracts.events import Household, TaskType
-from contracts.reports import Severity
+from contracts.reports import ConfidenceLevel, Severity
 from services.analysis.analyser import AnalysisRequest
 from services.analysis.thermography.basis.climate import climate_of
 from services.analysis.thermography.basis.conditions import Conditions
 from services.analysis.thermography.judging.energy import HeatLoss
 from services.analysis.thermography.judging.observation import assess
-from services.analysis.thermography.reading.thermogram import ScaleSource
+from services.analysis.thermography.reading.thermogram import ScaleSource, Thermogram
 from services.analysis.thermography.telling.report import (
     finding_detail,
     finding_title,
@@ -22,6 +24,7 @@ from services.analysis.thermography.telling.report import (
     title,
     write_report,
 )
+from tests.unit.services.analysis.thermography.finding.test_damp import damp_wall, photo
 from tests.unit.services.analysis.thermography.finding.test_detection import (
     SUMMER,
     WINTER,
@@ -136,3 +139,64 @@ def test_temperatures_that_nobody_typed_are_said_to_come_from_where_they_do(
     assumptions = write_report(request_for({}), unknown, [seen], (), None).assumptions
     assert any(words in text for text in assumptions)
     assert sum("°F" in text for text in assumptions) == (scale is ScaleSource.ESTIMATED)
+
+
+def in_order_only() -> Thermogram:
+    """A leaking wall of which the photo tells only what is warmer."""
+    index = with_plume(with_plume(wall(), 60, 100), 150, 60)
+    colours = ((index - index.min()) / np.ptp(index)).astype(np.float32)
+    return thermogram(colours, Conditions(1.0, 0.0, typed=True, reasons=()), ScaleSource.ORDER)
+
+
+def test_a_photo_that_tells_the_order_only_gets_places_without_money_or_degrees(request_for: RequestFor) -> None:
+    request = request_for({}, task_type=TaskType.WALL)
+    report = write_report(request, WINTER, [assess(0, in_order_only(), WINTER, TaskType.WALL)], (), None)
+    assert report.findings
+    assert (report.energyLossValue, report.energyLossCost, report.savingsCost, report.ranges) == (None,) * 4
+    assert {(finding.thermalIndex, finding.coldestTemperature) for finding in report.findings} == {(None, None)}
+    assert report.confidence is not None
+    assert report.confidence.level is ConfidenceLevel.LOW
+    assert title(report) == "Possible heat leak"
+    assert "this photo cannot say" in headline(report, request)
+
+
+def test_an_estimated_scale_makes_a_wider_range(request_for: RequestFor) -> None:
+    known = assess(0, thermogram(with_plume(wall(), 60, 100)), WINTER, TaskType.WALL)
+    estimated = dataclasses.replace(
+        known, thermogram=dataclasses.replace(known.thermogram, scale=ScaleSource.ESTIMATED)
+    )
+    widths = []
+    for assessment in (known, estimated):
+        ranges = write_report(request_for({}), WINTER, [assessment], (), None).ranges
+        assert ranges is not None
+        assert ranges.energyLossValue is not None
+        widths.append(ranges.energyLossValue.high / ranges.energyLossValue.low)
+    assert widths[0] == pytest.approx(2.43**2, rel=0.02)
+    assert 7 < widths[1] < 10
+
+
+def test_a_damp_place_is_shown_without_money_under_a_severity_of_unknown(request_for: RequestFor) -> None:
+    even = Conditions(24.0, 25.0, typed=True, reasons=())
+    request = request_for({}, task_type=TaskType.WALL)
+    report = write_report(request, even, [assess(0, photo(damp_wall(2.5)), even, TaskType.WALL)], (), None)
+    assert report.leakSeverity is Severity.UNKNOWN
+    assert report.energyLossCost is None
+    (finding,) = report.findings
+    assert finding.looksLike == "moisture suspected"
+    assert finding.kindConfidence == 0.0
+    assert finding_title(finding, even) == "Moisture suspected"
+    assert report.confidence is not None
+    assert report.confidence.level is ConfidenceLevel.LOW
+    assert title(report) == "Moisture suspected"
+
+
+def test_a_cold_object_alone_is_named_and_no_leak(request_for: RequestFor) -> None:
+    index = wall()
+    index[80:170, 100:230] -= 0.5
+    view = thermogram(cv2.GaussianBlur(index, (0, 0), 4))
+    request = request_for({}, task_type=TaskType.WALL)
+    report = write_report(request, WINTER, [assess(0, view, WINTER, TaskType.WALL)], (), None)
+    assert report.leakSeverity is Severity.NONE
+    assert [finding.looksLike for finding in report.findings] == ["cold object or glass"]
+    assert title(report) == "No heat leak found"
+    assert "nothing that loses much more heat" in headline(report, request)
