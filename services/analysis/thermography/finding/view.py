@@ -68,7 +68,9 @@ def view_of(thermogram: Thermogram, conditions: Conditions, part: TaskType | Non
     if whole_wall and not conditions.cooling_season and not thermogram.either_way and shows_sky(temperature, valid):
         return Refusal(_SKY)
     if not known:
-        temperature = _estimated(temperature, valid, saturated, conditions, part)
+        # In winter a wall is within the scale: what lies beyond its cold end is colder than a wall.
+        no_wall = saturated if conditions.cooling_season or thermogram.either_way else saturated | beyond
+        temperature = _estimated(temperature, valid, no_wall, conditions, part)
         if thermogram.either_way and not conditions.cooling_season:
             temperature = _likelier_way(temperature, thermogram, conditions, part)
     contradiction = None
