@@ -47,6 +47,10 @@ COLD_OBJECT = "cold object or glass"
 _COLD_OBJECT_REASON = (
     "A place in view is colder than any wall: it was taken for a cold object or glass, not for a leak."
 )
+_WALL_OR_OBJECT_REASON = (
+    "A cold field may be a wall without insulation or a cold object. The photo tells no temperatures that would say "
+    "which, so the field counts as a small leak."
+)
 _CONVINCING = -1.5  # log odds from which on a region is shown: a defect in one of five cases, and counted as such
 
 
@@ -175,9 +179,12 @@ def _name(candidate: _Candidate, view: View, expectation: Expectation, missing: 
     window = is_window_over_radiator(mask, shape, expectation, view)
     if window:
         likely = Likely(DefectKind.COLD_GLAZING, 0.4)
+    doubtful = np.full_like(view.index, _DOUBTFUL_FIELD / (float(mask.sum()) * expectation.metres**2))
     clear = view.conditions.difference >= RELIABLE_TEMPERATURE_DIFFERENCE
     if clear and likely.kind is DefectKind.MISSING_INSULATION and float(np.median(missing[mask])) > DEEPEST_WALL:
-        return _Named(likely, np.zeros_like(missing), _COLD_OBJECT_REASON, COLD_OBJECT)
+        if view.known:
+            return _Named(likely, np.zeros_like(missing), _COLD_OBJECT_REASON, COLD_OBJECT)
+        return _Named(likely, doubtful, _WALL_OR_OBJECT_REASON)
     if likely.kind is not DefectKind.COLD_GLAZING:
         return _Named(likely, missing)
     opening = expectation.opening
@@ -188,7 +195,6 @@ def _name(candidate: _Candidate, view: View, expectation: Expectation, missing: 
         return _Named(likely, lost * np.float32(math.sqrt(single_glass_deficit() / float(lost[mask].mean()))))
     if view.part is not None and not window:
         return None  # a pane or panel as cold as double glazing: even, and nothing wrong with it
-    doubtful = np.full_like(view.index, _DOUBTFUL_FIELD / (float(mask.sum()) * expectation.metres**2))
     return _Named(likely, doubtful, _OVER_HEAT_REASON if window else _DOUBTFUL_REASON)
 
 
