@@ -111,7 +111,9 @@ async def announcement(connection: AsyncConnection, job: Any) -> TaskSubmitted:
     task = (await connection.execute(query)).first()
     if task is None:
         raise LookupError("the job's task is gone")
-    stored = await connection.scalar(sa.select(households.c.household).where(households.c.userID == job.userID))
+    stored = job.household  # what was known at the submission; a job of an earlier release does not say
+    if stored is None:
+        stored = await connection.scalar(sa.select(households.c.household).where(households.c.userID == job.userID))
     submitted = await connection.execute(
         sa.select(photos)
         .where(photos.c.taskID == job.taskID, photos.c.jobID == job.jobID, photos.c.kind.in_(INPUT_KINDS))

@@ -68,6 +68,7 @@ jobs = sa.Table(
     sa.Column("endedAt", UtcDateTime),
     sa.Column("fingerprint", sa.String(64)),  # of what its analysis is given; NULL: before there were any
     sa.Column("traceparent", sa.String(55)),  # of the request that submitted it
+    sa.Column("household", sa.JSON(none_as_null=True)),  # of the submission; NULL: none was known
     sa.Column("waitingSince", UtcDateTime),  # NULL: it was announced to analysis
     sa.Column("announcedAt", UtcDateTime),  # when its turn came; NULL: it never had to wait
     sa.Index("ix_tasks_job_unfinished", "state", "publishedAt"),

@@ -280,6 +280,7 @@ class TaskStore:
                 "submitted": microseconds(-begun_seconds_ago),
                 "provedAt": proved_at,
                 "fingerprint": given,
+                "household": None if household is None else household.model_dump(mode="json"),
                 "traceparent": traceparent(),
             },
         )

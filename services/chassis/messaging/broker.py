@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 
+import aiohttp
 import structlog
 from pydantic import ValidationError
 
@@ -36,6 +37,8 @@ log = structlog.get_logger(__name__)
 UNSETTLED_PAUSE_SECONDS = 1.0
 MEASURE_SECONDS = 15.0
 LONGEST_REASON = 500  # characters
+SERVER_AWAY = (OSError, aiohttp.ClientConnectionError)
+"""Failures that pass when the server that was asked is back: no fault of ours, so no traceback is logged."""
 
 
 class PublishError(Exception):
@@ -203,7 +206,14 @@ class Consumer:
             delays = self.subscription.retry_delays
             number = delivery.failures + 1
             if number <= len(delays) and not isinstance(error, PermanentError):
-                log.warning("handling failed; it will be retried", failures=number, exc_info=error)
+                if isinstance(error, SERVER_AWAY):
+                    log.warning(
+                        "handling failed, as a server is away; it will be retried",
+                        failures=number,
+                        error=type(error).__name__,
+                    )
+                else:
+                    log.warning("handling failed; it will be retried", failures=number, exc_info=error)
                 return "retried", partial(delivery.retry, number)
             log.exception("handling failed for good; it is a dead letter now", failures=number)
             if self.on_dead is not None and data is not None:

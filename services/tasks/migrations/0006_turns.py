@@ -19,6 +19,8 @@ def upgrade() -> None:
     for name in ("waitingSince", "announcedAt"):
         if name not in existing:
             op.add_column("tasks_job", sa.Column(name, UtcDateTime))
+    if "household" not in existing:
+        op.add_column("tasks_job", sa.Column("household", sa.JSON(none_as_null=True)))
     _index("tasks_job", "turn", "userID", "state", "waitingSince")
     if "ix_tasks_job_person" in _indexes("tasks_job"):
         op.drop_index("ix_tasks_job_person", "tasks_job")

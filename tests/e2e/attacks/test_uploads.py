@@ -366,17 +366,24 @@ async def test_a_body_that_declares_too_much_is_refused_before_it_is_sent(backen
 
 
 async def test_an_endless_body_is_cut_off_at_the_limit(backend: Backend, thief: App) -> None:
-    """It is in a part that nobody reads, so that nothing else can stop it."""
-    part = f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="x"; filename="x"\r\n\r\n'.encode()
+    """It is made of photos that are each small enough, so that nothing but the bound on the whole can stop it."""
+    part = (
+        f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="x"; filename="x"\r\n\r\n'.encode() + b"\xff\xd8\xff\xe0"
+    )
+    start = b"%x\r\n%s\r\n" % (len(part), part)
     chunk = b"100000\r\n" + bytes(1 << 20) + b"\r\n"
     async with connected(backend.port) as connection:
-        await connection.send(_head(thief, "Transfer-Encoding: chunked") + b"%x\r\n%s\r\n" % (len(part), part))
+        await connection.send(_head(thief, "Transfer-Encoding: chunked") + start)
+        part = b"\r\n" + part
+        start = b"%x\r\n%s\r\n" % (len(part), part)
         answering = asyncio.create_task(connection.answer())
         sent = 0
         try:
             while not answering.done() and sent < 400:  # far beyond every limit
                 await connection.send(chunk)
                 sent += 1
+                if sent % 20 == 0:
+                    await connection.send(start)
         except ConnectionError:
             pass
         answer = await answering

@@ -157,3 +157,14 @@ async def test_a_delivery_is_given_back_even_when_the_pause_before_is_cut_short(
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, 5)
     assert delivery.ends == ["requeue"]
+
+
+@pytest.mark.parametrize(("error", "traceback"), [(ConnectionRefusedError("away"), False), (KeyError("a bug"), True)])
+async def test_a_failure_is_logged_with_a_traceback_unless_a_server_is_away(
+    error: Exception, traceback: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(_: EventData) -> None:
+        raise error
+
+    await consumer(fail).take(Delivery())
+    assert ("Traceback" in caplog.text or "exception" in caplog.text) is traceback
