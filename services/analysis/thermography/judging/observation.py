@@ -170,7 +170,7 @@ def _trust(thermogram: Thermogram, conditions: Conditions, detection: Detection)
         doubts.append((0.5, "The file of the photo is damaged in part, so that all its temperatures may be wrong."))
     if thermogram.either_way:
         doubts.append((0.6, _EITHER_WAY_REASON))
-    trust = _SCALE_TRUST[thermogram.scale]
+    trust = _SCALE_TRUST[thermogram.scale] * thermogram.trust
     for weight, _ in doubts:
         trust *= weight
     texts = (text for _, text in sorted(doubts, key=lambda doubt: doubt[0]))
