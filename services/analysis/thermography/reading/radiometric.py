@@ -1,11 +1,11 @@
 """Temperatures that a photo carries for every pixel of its sensor, whatever the maker of the camera."""
 
-from services.analysis.thermography.reading.sensor import flir
+from services.analysis.thermography.reading.sensor import flir, infiray, kelvin, uni_t
 from services.analysis.thermography.reading.sensor.values import DamagedCalibrationError, SensorReading
 
 __all__ = ["DamagedCalibrationError", "SensorReading", "read_radiometric"]
 
-_READERS = (flir.read,)
+_READERS = (flir.read, infiray.read, uni_t.read, kelvin.read)
 
 
 def read_radiometric(data: bytes) -> SensorReading | None:

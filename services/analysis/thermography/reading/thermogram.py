@@ -28,8 +28,9 @@ from services.analysis.thermography.reading.sensor.values import COLDEST_C, HOTT
 WORKING_SIDE_PX = 640
 """Longer side of the thermal area at most: sensors of phone cameras have 80 to 640, the rest is enlargement."""
 
-ODD_SETTINGS_TRUST = 0.6
-"""What is left of the confidence, an estimate, where settings of the camera did not fit a house and were replaced."""
+DOUBTED_SENSOR_TRUST = 0.6
+"""What is left of the confidence, an estimate, where the camera's settings did not fit a house and were replaced, or
+where it stores too little to tell every temperature."""
 
 LAYOUT_SIDE_PX = 480
 """Longer side of the reduced picture on which the thermal area, the palette and the colour bar are found."""
@@ -247,7 +248,7 @@ def _radiometric(sensed: SensorReading, photo: Photograph, reasons: list[str]) -
     return Thermogram(
         celsius, known, beyond & (celsius <= COLDEST_C), beyond & (celsius >= HOTTEST_C), ScaleSource.RADIOMETRIC,
         None, 1.0, False, estimate_noise(celsius), (0, 0, *size), size, (*reasons, *sensed.reasons),
-        trust=ODD_SETTINGS_TRUST if sensed.reasons else 1.0,
+        trust=DOUBTED_SENSOR_TRUST if sensed.reasons else 1.0,
     )  # fmt: skip
 
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.analysis.thermography.reading.pictures import MAX_ASPECT
-
 COLDEST_C = -60.0
 """Nothing on the ground is colder; a clear sky is, for a thermal camera."""
 
@@ -18,6 +16,8 @@ MAX_SIDE_PX = 2048
 
 MIN_SIDES_PX = (24, 32)
 """The smallest sensors that are sold have 24 × 32 pixels. Fewer show nothing."""
+
+_MOST_ASPECT = 12  # times as long as wide, as of any picture: pictures of several views are put together
 
 _LEAST_KNOWN = 0.2  # of the view, an estimate: a facade below four fifths of sky; a wrong calibration leaves nothing
 _MOST_HOT = 0.005  # of the view: broken pixels and a lamp; more of them come from a wrong calibration
@@ -39,7 +39,7 @@ class SensorReading:
 def has_sensor_size(width: int, height: int) -> bool:
     """Whether a thermal sensor can have so many pixels and show something."""
     shorter, longer = sorted((width, height))
-    return MIN_SIDES_PX[0] <= shorter and MIN_SIDES_PX[1] <= longer <= min(MAX_SIDE_PX, MAX_ASPECT * shorter)
+    return MIN_SIDES_PX[0] <= shorter and MIN_SIDES_PX[1] <= longer <= min(MAX_SIDE_PX, _MOST_ASPECT * shorter)
 
 
 def reading_of(celsius: NDArray[np.float32], reasons: tuple[str, ...] = ()) -> SensorReading:
