@@ -31,7 +31,7 @@ class UniTNotes:
 
 def uni_t_notes(data: bytes) -> UniTNotes | None:
     """Read the notes of a UNI-T camera; None when the file is no BMP of one."""
-    if data[:2] != b"BM" or len(data) < _BMP_HEAD:
+    if data[:2] != b"BM" or data[6:10] != bytes(4) or len(data) < _BMP_HEAD:
         return None
     (levels,) = struct.unpack_from("<I", data, 2)
     width, height = struct.unpack_from("<ii", data, 18)
