@@ -16,6 +16,7 @@ _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b
 _BMP_HEAD, _COLOURS_BYTES, _NOTES_BYTES = 54, 512, 26  # of a UNI-T camera's BMP
 _MOST_TAGS, _TAG_BYTES = 64, 12  # of a TIFF
 _WIDTH, _HEIGHT, _BITS, _SAMPLES = 0x100, 0x101, 0x102, 0x115
+_TILES = frozenset({0x142, 0x143})
 _SHORT, _LONG = 3, 4
 _SENSOR_SIDES, _SENSOR_ASPECT = (24, 32, 2048), 12  # least of the shorter and the longer side, most; longer to shorter
 
@@ -102,6 +103,8 @@ def _describes_sensor(directory: bytes, order: str) -> bool:
     tags: dict[int, int] = {}
     for entry in range(count):
         tag, kind, number, value = struct.unpack_from(f"{order}HHI4s", directory, 2 + _TAG_BYTES * entry)
+        if tag in _TILES:
+            return False
         if number == 1 and kind in (_SHORT, _LONG):
             (tags[tag],) = struct.unpack_from(f"{order}{'H' if kind == _SHORT else 'I'}", value)
     is_sensor = _is_sensor_size(tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0))

@@ -37,6 +37,7 @@ FILES = {
     **THERMAL,
     "TIFF, cut off": kelvin_picture(WALL, "TIFF", 100)[:40],
     "large TIFF": kelvin_picture(np.full((2100, 2100), 20.0), "TIFF", 100),
+    "TIFF of huge tiles": big_endian_tiff(WALL, 100, (0x142, 60_000), (0x143, 60_000)),
     "UNI-T, cut off": THERMAL["UNI-T"][:-1],
 }
 

@@ -73,6 +73,8 @@ def read(data: bytes) -> SensorReading | None:
         return None
     try:
         records = _records(body)
+        if not records.keys() & {_RAW_DATA, _CAMERA_INFO}:
+            return None  # cleaned, or of a program that writes the head alone
         raw = _raw_values(body, *records[_RAW_DATA])
         calibration, reasons = _with_building_values(_calibration(body, records[_CAMERA_INFO][0]))
         celsius = _celsius_of_raw(calibration)

@@ -12,6 +12,7 @@ from services.analysis.thermography.reading.sensor.values import has_sensor_size
 
 _BMP_HEAD, _COLOURS_BYTES, _NOTES_BYTES = 54, 512, 26
 _WIDTH, _HEIGHT, _BITS, _SAMPLES = 0x100, 0x101, 0x102, 0x115  # tags of TIFF
+_TILES = frozenset({0x142, 0x143})  # a decoder's memory follows from their size, which nothing bounds
 _SHORT, _LONG = 3, 4
 _MOST_TAGS = 64
 
@@ -65,6 +66,8 @@ def is_sensor_tiff(data: bytes) -> bool:
     tags: dict[int, int] = {}
     for entry in range(count):
         tag, kind, number, value = struct.unpack_from(f"{order}HHI4s", data, directory + 2 + 12 * entry)
+        if tag in _TILES:
+            return False
         if number == 1 and kind in (_SHORT, _LONG):
             (tags[tag],) = struct.unpack_from(f"{order}{'H' if kind == _SHORT else 'I'}", value)
     sides = tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0)

@@ -16,9 +16,11 @@ THUMBNAIL_PX = (64, 64)
 
 _Kind = TypeVar("_Kind", np.float32, np.bool_)
 
-_CLEARLY_LIKER, _LEAST_LIKENESS = 0.2, 0.5  # correlation: by which upside down must win, and that it must reach
-_MIRROR_LIKENESS = 0.6  # correlation, an estimate: pictures blended with a photo reach no more
-_MIRROR_REST = 0.5  # of what the likeness lacks to 1 as it lies: a scene that is nearly symmetric lacks little
+# Correlation of the fine structures in the order of warmth; fitted on 47 real R-JPEGs. As they lie 44 reach 0.3 to 0.97
+# and at least 0.18 more than mirrored. None of the 47 is turned wrongly; with their picture mirrored 44 are found.
+_LEAST_LIKENESS = 0.3
+_CLEARLY_LIKER = 0.15
+_FINE_PX = 6.0  # of the thumbnail: a wall that is colder below looks alike mirrored, what is finer does not
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +41,27 @@ def best_turn(celsius: NDArray[np.float32], drawn: NDArray[np.float32], *, uprig
     ``drawn`` is how warm the picture draws each pixel, of THUMBNAIL_PX; ``upright`` tells whether the picture is higher
     than wide, ``either_way`` whether its palette may be drawn dark where it is warm.
     """
-    sensed = np.asarray(cv2.resize(celsius, THUMBNAIL_PX, interpolation=cv2.INTER_AREA), np.float32)
+    sensed = _fine(np.asarray(cv2.resize(celsius, THUMBNAIL_PX, interpolation=cv2.INTER_AREA), np.float32))
+    seen = _fine(drawn)
     same_way = (celsius.shape[0] > celsius.shape[1]) == upright
-    quarters = (0, 2) if same_way else (1, 3)
-    likeness = {
-        Turn(quarter, mirrored): _likeness(Turn(quarter, mirrored).applied_to(sensed), drawn, either_way)
-        for quarter in quarters
-        for mirrored in (False, True)
-    }
-    straight, mirrored = (
-        max((turn for turn in likeness if turn.mirrored is kind), key=likeness.__getitem__) for kind in (False, True)
-    )
-    if same_way and likeness[straight] < max(likeness[Turn()] + _CLEARLY_LIKER, _LEAST_LIKENESS):
-        straight = Turn()  # as it lies, unless the other way round is clearly better
-    rest = 1 - likeness[straight]
-    if likeness[mirrored] >= _MIRROR_LIKENESS and 1 - likeness[mirrored] < _MIRROR_REST * rest:
-        return mirrored
-    return straight
+    turns = [Turn(quarters, mirrored) for mirrored in (False, True) for quarters in ((0, 2) if same_way else (1, 3))]
+    likeness = {turn: _likeness(turn.applied_to(sensed), seen, either_way) for turn in turns}
+    as_it_lies = turns[0] if same_way else max(turns[:2], key=likeness.__getitem__)
+    best = max(turns, key=likeness.__getitem__)
+    clear = likeness[best] >= max(_LEAST_LIKENESS, likeness[as_it_lies] + _CLEARLY_LIKER)
+    return best if clear else as_it_lies
 
 
-def _likeness(sensed: NDArray[np.float32], drawn: NDArray[np.float32], either_way: bool) -> float:
-    if sensed.std() == 0 or drawn.std() == 0:
+def _fine(field: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the fine structures of a field (h, w) in the order of its values: palettes and clipping keep the order."""
+    order = np.empty(field.size, np.float32)
+    order[np.argsort(field, axis=None, kind="stable")] = np.arange(field.size, dtype=np.float32)
+    rank = order.reshape(field.shape)
+    return np.asarray(rank - cv2.GaussianBlur(rank, (0, 0), _FINE_PX), np.float32)
+
+
+def _likeness(sensed: NDArray[np.float32], seen: NDArray[np.float32], either_way: bool) -> float:
+    if sensed.std() == 0 or seen.std() == 0:
         return 0.0
-    alike = float(np.corrcoef(sensed.ravel(), drawn.ravel())[0, 1])
+    alike = float(np.corrcoef(sensed.ravel(), seen.ravel())[0, 1])
     return abs(alike) if either_way else alike

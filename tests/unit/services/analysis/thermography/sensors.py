@@ -49,14 +49,18 @@ def kelvin_picture(celsius: Celsius, form: str, parts: int, **options: object) -
     return buffer.getvalue()
 
 
-def big_endian_tiff(celsius: Celsius, parts: int) -> bytes:
-    """A TIFF of hundredths or tenths of a kelvin in big-endian numbers whose directory follows the pixels."""
+def big_endian_tiff(celsius: Celsius, parts: int, *more: tuple[int, int]) -> bytes:
+    """A TIFF of hundredths or tenths of a kelvin in big-endian numbers whose directory follows the pixels.
+
+    ``more``: further tags with a number.
+    """
     height, width = celsius.shape
     pixels = np.round((celsius + 273.15) * parts).astype(">u2").tobytes()
     short, long = 3, 4
     tags = [
         (0x100, long, width), (0x101, long, height), (0x102, short, 16), (0x103, short, 1), (0x106, short, 1),
         (0x111, long, 8), (0x115, short, 1), (0x116, long, height), (0x117, long, len(pixels)),
+        *((tag, long, number) for tag, number in more),
     ]  # fmt: skip
     entries = b"".join(
         struct.pack(">HHI", tag, kind, 1)

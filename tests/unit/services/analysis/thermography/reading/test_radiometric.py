@@ -139,6 +139,11 @@ def test_the_smallest_sensors_that_are_sold_are_read(shape):
     assert read_radiometric(rjpeg(np.resize(RAW, shape))).celsius.shape == shape
 
 
+def test_a_flir_file_without_records_of_sensor_data_holds_no_temperatures():
+    assert read_radiometric(with_segments(PLAIN_JPEG, flir_file({}))) is None
+    assert read_radiometric(with_segments(PLAIN_JPEG, flir_file({0x22: bytes(300)}))) is None
+
+
 @pytest.mark.parametrize("missing", [0x01, 0x20])
 def test_a_missing_record_is_damage(missing):
     records = {1: raw_data(RAW), 0x20: camera_info(Camera())}
