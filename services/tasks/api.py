@@ -75,8 +75,9 @@ _SUBMISSION_FORM = {
                         "media0": {
                             "type": "string",
                             "format": "binary",
-                            "description": "a photo (JPEG, PNG, WebP or HEIC), named `obs<N>_rgb.<ext>` or "
-                            "`obs<N>_thermal.<ext>`; N pairs the two photos of one observation",
+                            "description": "a photo (JPEG, PNG, WebP or HEIC; from a thermal camera BMP or TIFF too), "
+                            "named `obs<N>_rgb.<ext>` or `obs<N>_thermal.<ext>`; N pairs the two photos of an "
+                            "observation",
                         },
                         "media1": {
                             "type": "string",

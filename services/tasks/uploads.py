@@ -20,7 +20,7 @@ from contracts.events import PhotoKind
 from services.chassis.problems import Problem
 from services.tasks.multipart_headers import read_content_type, read_file_name
 from services.tasks.photos.store import PhotoMetadata, PhotoStore, PhotoWriter, new_photo_id
-from services.tasks.pictures import ANALYSED, HEAD_BYTES, media_type
+from services.tasks.pictures import ANALYSED, ANALYSED_IF_THERMAL, HEAD_BYTES, ThermalProbe, media_type
 
 FIELDS = frozenset({"uid", "task_json"})
 FIELD_BYTES = 1024 * 1024
@@ -220,6 +220,7 @@ class _PhotoPart:
         self._of_kind = of_kind
         self._size = 0
         self._head = b""
+        self._probe = ThermalProbe()
         self._hash = hashlib.sha256()
 
     async def write(self, data: bytes | bytearray) -> None:
@@ -227,6 +228,7 @@ class _PhotoPart:
         if self._size > self._limits.photo_bytes:
             largest = f"{self._limits.photo_bytes / (1024 * 1024):.3g} MB"
             raise Problem(413, f"The photo {self._name} is larger than {largest}. Please use a smaller one.")
+        self._probe.feed(bytes(data))
         if len(self._head) < HEAD_BYTES:
             self._head += bytes(data[:HEAD_BYTES])
             if len(self._head) >= HEAD_BYTES:
@@ -234,9 +236,11 @@ class _PhotoPart:
         self._hash.update(data)
         await self._writer.write(bytes(data))
 
-    def _refuse_what_is_no_photo(self) -> str:
+    def _refuse_what_is_no_photo(self, *, at_end: bool = False) -> str:
+        """Return the media type. Whether a BMP or TIFF is a thermal one is known at its end."""
         found = media_type(self._head)
-        if found not in ANALYSED:
+        taken = found in ANALYSED or (found in ANALYSED_IF_THERMAL and (not at_end or self._probe.is_thermal()))
+        if found is None or not taken:
             raise Problem(
                 422, f"{self._name} is not a photo that we can read. Please send a JPEG, PNG, WebP or HEIC picture."
             )
@@ -245,7 +249,7 @@ class _PhotoPart:
     async def end(self) -> None:
         if not self._size:
             raise Problem(422, f"The photo {self._name} is empty. Please take it again.")
-        found = self._refuse_what_is_no_photo()
+        found = self._refuse_what_is_no_photo(at_end=True)
         digest = self._hash.hexdigest()
         await self._writer.end(found, digest)
         kind, observation = self._described()

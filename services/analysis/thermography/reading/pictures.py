@@ -28,6 +28,7 @@ from services.analysis.thermography.reading.decoding_cost import (
     raise_if_webp_costly,
 )
 from services.analysis.thermography.reading.heif_cost import heif_to_decode
+from services.analysis.thermography.reading.sensor.headers import is_sensor_tiff, uni_t_notes
 
 MIN_SIDE_PX = 32
 """Smaller pictures show nothing that could be analysed."""
@@ -35,7 +36,14 @@ MIN_SIDE_PX = 32
 MAX_ASPECT = 12
 """Times as long as wide that a picture may be: a long screenshot or a panorama is not longer."""
 
-MAX_PIXELS = {"JPEG": 64_000_000, "PNG": 30_000_000, "WEBP": 14_000_000, "HEIF": 30_000_000}
+MAX_PIXELS = {
+    "JPEG": 64_000_000,
+    "PNG": 30_000_000,
+    "WEBP": 14_000_000,
+    "HEIF": 30_000_000,
+    "TIFF": 4_200_000,
+    "BMP": 4_200_000,
+}
 """Largest picture that is decoded, per format.
 
 Measured, peak of a worker that holds 97 MB before its first photo, with one photo of that size: JPEG 135 MB (in several
@@ -110,7 +118,10 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def photo_format(data: bytes) -> str | None:
-    """Name the format by its first bytes: JPEG, PNG, WEBP, HEIF (what phones call HEIC), or None."""
+    """Name the format by its first bytes: JPEG, PNG, WEBP, HEIF (what phones call HEIC), or None.
+
+    BMP and TIFF count only where a thermal camera or its program wrote them.
+    """
     if data[:3] == b"\xff\xd8\xff":
         return "JPEG"
     if data[:8] == b"\x89PNG\r\n\x1a\n":
@@ -119,6 +130,10 @@ def photo_format(data: bytes) -> str | None:
         return "WEBP"
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
         return "HEIF"
+    if is_sensor_tiff(data):
+        return "TIFF"
+    if uni_t_notes(data) is not None:
+        return "BMP"
     return None
 
 
@@ -185,6 +200,8 @@ def _bounded(data: bytes, name: str, notes: list[str]) -> tuple[bytes, int]:
         return needed, orientation_of(png_exif(data))
     if name == "WEBP":
         raise_if_webp_costly(data)
+        return data, 1
+    if name in ("BMP", "TIFF"):  # a thermal camera's own: their headers and MAX_PIXELS bound them
         return data, 1
     return heif_to_decode(data), 1  # libheif applies the rotation itself
 

@@ -1,194 +1,20 @@
-"""Temperatures out of a FLIR R-JPEG: 16-bit sensor values and the camera's calibration, hidden in APP1 segments.
+"""Temperatures that a photo carries for every pixel of its sensor, whatever the maker of the camera."""
 
-The layout (segments ``FLIR``, a ``FFF`` file of records inside, their fields and offsets) is documented by ExifTool
-(https://exiftool.org/TagNames/FLIR.html). The radiometric equation is the camera maker's: the sensor sees the object
-through the air and a window, plus what each of them and the surroundings radiate (Minkina and Dudzik, *Infrared
-Thermography: Errors and Uncertainties*, Wiley 2009, chapter 3). One lookup per sensor value makes it cheap.
-"""
+from services.analysis.thermography.reading.sensor import flir, infiray, kelvin, uni_t
+from services.analysis.thermography.reading.sensor.values import DamagedCalibrationError, SensorReading
 
-import struct
-from dataclasses import dataclass
-from math import exp, isfinite, sqrt
+__all__ = ["DamagedCalibrationError", "SensorReading", "read_radiometric"]
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from services.analysis.thermography.basis.constants import ZERO_CELSIUS
-from services.analysis.thermography.reading.pictures import MAX_ASPECT, jpeg_segments
-
-COLDEST_C = -60.0
-HOTTEST_C = 400.0
-"""A house that seems colder or hotter than this was decoded wrongly."""
-
-MAX_SIDE_PX = 2048
-"""No hand-held thermal sensor has more."""
-
-MIN_SIDES_PX = (24, 32)
-"""The smallest sensors that are sold have 24 × 32 pixels. Fewer show nothing."""
-
-_RAW_DATA, _CAMERA_INFO = 0x01, 0x20
+_READERS = (flir.read, infiray.read, uni_t.read, kelvin.read)
 
 
-class DamagedCalibrationError(Exception):
-    """The file carries temperatures but they cannot be trusted; the message says why, for a person."""
+def read_radiometric(data: bytes) -> SensorReading | None:
+    """Read °C per sensor pixel as the sensor holds them; None when the file carries no such data.
 
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """The constants of the record ``CameraInfo``. Temperatures in K, distance in m, humidity as a fraction."""
-
-    emissivity: float
-    distance: float
-    reflected: float
-    air: float
-    window: float
-    window_transmission: float
-    humidity: float
-    planck_r1: float
-    planck_b: float
-    planck_f: float
-    planck_o: float
-    planck_r2: float
-    alpha_1: float
-    alpha_2: float
-    beta_1: float
-    beta_2: float
-    x: float
-
-
-def read_radiometric(data: bytes) -> NDArray[np.float32] | None:
-    """Read °C per sensor pixel, shape (h, w) as the sensor holds it; None when the file carries no such data.
-
-    Raises :class:`DamagedCalibrationError` when it carries some that is damaged or impossible.
+    Raise :class:`DamagedCalibrationError` when the file carries data that is damaged or impossible.
     """
-    body = _flir_file(data)
-    if body is None:
-        return None
-    try:
-        records = _records(body)
-        raw = _raw_values(body, *records[_RAW_DATA])
-        calibration = _calibration(body, records[_CAMERA_INFO][0])
-        celsius = _celsius_of_raw(calibration)
-    except (KeyError, IndexError, ValueError, OverflowError, ZeroDivisionError, struct.error, cv2.error) as error:
-        raise DamagedCalibrationError("The temperatures stored in the photo are damaged.") from error
-    temperature = celsius[raw]
-    low, high = np.percentile(temperature, (0.5, 99.5)) if np.isfinite(temperature).all() else (np.nan, np.nan)
-    if not (low >= COLDEST_C and high <= HOTTEST_C):
-        raise DamagedCalibrationError("The temperatures stored in the photo are impossible.")
-    return np.clip(temperature, COLDEST_C, HOTTEST_C)
-
-
-def _flir_file(data: bytes) -> bytes | None:
-    """Join the numbered ``FLIR`` segments; None when there are none that hold anything."""
-    parts: dict[int, bytes] = {}
-    if data[:3] == b"\xff\xd8\xff":
-        for marker, payload in jpeg_segments(data):
-            if marker == 0xE1 and payload[:5] == b"FLIR\0" and len(payload) > 8:
-                parts.setdefault(payload[6], payload[8:])
-    if not parts:
-        return None
-    return b"".join(parts[number] for number in sorted(parts))
-
-
-def _records(body: bytes) -> dict[int, tuple[int, int]]:
-    """Map record type to (offset, length). Numbers of the directory are big-endian unless the version says not."""
-    if body[:3] not in (b"FFF", b"AFF"):
-        raise ValueError("no FLIR file")
-    order = ">" if 100 <= struct.unpack_from(">I", body, 0x14)[0] < 200 else "<"
-    directory, count = struct.unpack_from(f"{order}II", body, 0x18)
-    records: dict[int, tuple[int, int]] = {}
-    for entry in range(min(count, 256)):
-        kind, _subtype, _version, _id, offset, length = struct.unpack_from(
-            f"{order}HHIIII", body, directory + 32 * entry
-        )
-        if kind and kind not in records:
-            records[kind] = (offset, length)
-    return records
-
-
-def _byte_order(body: bytes, offset: int) -> str:
-    """Each record opens with the number 2 in its own byte order."""
-    return "<" if struct.unpack_from("<H", body, offset)[0] == 2 else ">"
-
-
-def _raw_values(body: bytes, offset: int, length: int) -> NDArray[np.uint16]:
-    order = _byte_order(body, offset)
-    width, height = struct.unpack_from(f"{order}HH", body, offset + 2)
-    shorter, longer = sorted((width, height))
-    if not 0 < shorter <= longer <= MAX_SIDE_PX:
-        raise ValueError("impossible sensor size")
-    if shorter < MIN_SIDES_PX[0] or longer < MIN_SIDES_PX[1] or longer > MAX_ASPECT * shorter:
-        raise DamagedCalibrationError(
-            f"The temperatures stored in the photo are too few to show anything ({width} × {height})."
-        )
-    values = body[offset + 32 : offset + length]
-    if values[:4] == b"\x89PNG":
-        if struct.unpack_from(">II", values, 16) != (width, height):
-            raise ValueError("size mismatch")
-        image = cv2.imdecode(np.frombuffer(values, np.uint8), cv2.IMREAD_UNCHANGED)
-        if image is None or image.dtype != np.uint16 or image.shape != (height, width):
-            raise ValueError("size mismatch")
-        return image.astype(
-            np.uint16
-        ).byteswap()  # the camera writes its little-endian values into the big-endian PNG as they are
-    raw = np.frombuffer(values, f"{order}u2", count=width * height)
-    return raw.reshape(height, width).astype(np.uint16)
-
-
-def _calibration(body: bytes, offset: int) -> Calibration:
-    order = _byte_order(body, offset)
-
-    def floats(at: int, count: int) -> tuple[float, ...]:
-        values: tuple[float, ...] = struct.unpack_from(f"{order}{count}f", body, offset + at)
-        return values
-
-    emissivity, distance, reflected, air, window, transmission = floats(0x20, 6)
-    (humidity,) = floats(0x3C, 1)
-    r1, b, f = floats(0x58, 3)
-    alpha_1, alpha_2, beta_1, beta_2, x = floats(0x70, 5)
-    (o,) = struct.unpack_from(f"{order}i", body, offset + 0x308)
-    (r2,) = floats(0x30C, 1)
-    calibration = Calibration(
-        emissivity, distance, reflected, air, window, transmission, humidity / 100 if humidity > 2 else humidity,
-        r1, b, f, float(o), r2, alpha_1, alpha_2, beta_1, beta_2, x,
-    )  # fmt: skip
-    plausible = (
-        0.01 <= emissivity <= 1.0
-        and 0 < transmission <= 1.0
-        and 0 <= distance < 10_000
-        and all(150 < kelvin < 1000 for kelvin in (reflected, air, window))
-        and r1 > 0
-        and r2 > 0
-        and b > 0
-        and all(isfinite(value) for value in (calibration.humidity, f, alpha_1, alpha_2, beta_1, beta_2, x))
-    )
-    if not plausible:
-        raise ValueError("implausible calibration")
-    return calibration
-
-
-def _celsius_of_raw(c: Calibration) -> NDArray[np.float32]:
-    """Tabulate °C for each of the 65,536 sensor values; NaN where the equation has no answer."""
-
-    def raw_of(kelvin: float) -> float:
-        return c.planck_r1 / (c.planck_r2 * (exp(c.planck_b / kelvin) - c.planck_f)) - c.planck_o
-
-    air_c = c.air - ZERO_CELSIUS
-    water = sqrt(c.humidity * exp(1.5587 + 0.06939 * air_c - 0.00027816 * air_c**2 + 0.00000068455 * air_c**3))
-    half_path = -sqrt(c.distance / 2)  # the window stands half way
-    air = c.x * exp(half_path * (c.alpha_1 + c.beta_1 * water)) + (1 - c.x) * exp(
-        half_path * (c.alpha_2 + c.beta_2 * water)
-    )
-    to_window = c.emissivity * air
-    behind_window = to_window * c.window_transmission
-    stray = (
-        raw_of(c.reflected) * (1 - c.emissivity) / c.emissivity
-        + raw_of(c.air) * (1 - air) / to_window
-        + raw_of(c.window) * (1 - c.window_transmission) / behind_window
-        + raw_of(c.air) * (1 - air) / (behind_window * air)
-    )
-    radiance = np.arange(65536, dtype=np.float64) / (behind_window * air) - stray + c.planck_o
-    with np.errstate(divide="ignore", invalid="ignore"):
-        kelvin = c.planck_b / np.log(c.planck_r1 / (c.planck_r2 * radiance) + c.planck_f)
-    return np.where(radiance > 0, kelvin - ZERO_CELSIUS, np.nan).astype(np.float32)
+    for read in _READERS:
+        reading = read(data)
+        if reading is not None:
+            return reading
+    return None

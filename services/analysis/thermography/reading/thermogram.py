@@ -22,10 +22,20 @@ from services.analysis.thermography.reading.overlays import Box
 from services.analysis.thermography.reading.palettes import Palette
 from services.analysis.thermography.reading.pictures import fit, open_picture
 from services.analysis.thermography.reading.printed import read_printed_range
-from services.analysis.thermography.reading.radiometric import DamagedCalibrationError, read_radiometric
+from services.analysis.thermography.reading.radiometric import (
+    DamagedCalibrationError,
+    SensorReading,
+    read_radiometric,
+)
+from services.analysis.thermography.reading.sensor.turning import THUMBNAIL_PX, Turn, best_turn
+from services.analysis.thermography.reading.sensor.values import COLDEST_C, HOTTEST_C
 
 WORKING_SIDE_PX = 640
 """Longer side of the thermal area at most: sensors of phone cameras have 80 to 640, the rest is enlargement."""
+
+DOUBTED_SENSOR_TRUST = 0.6
+"""What is left of the confidence, an estimate, where the camera's settings did not fit a house and were replaced, or
+where it stores too little to tell every temperature."""
 
 LAYOUT_SIDE_PX = 480
 """Longer side of the reduced picture on which the thermal area, the palette and the colour bar are found."""
@@ -102,8 +112,8 @@ class Photograph:
         self.picture = open_picture(data, enough=enough)
 
     @cached_property
-    def radiometric(self) -> NDArray[np.float32] | DamagedCalibrationError | None:
-        """°C per sensor pixel (h, w) as the sensor holds it, or what is wrong with them; None when there are none."""
+    def radiometric(self) -> SensorReading | DamagedCalibrationError | None:
+        """°C per sensor pixel as the sensor holds it, or what is wrong with them; None when there are none."""
         try:
             return read_radiometric(self.data)
         except DamagedCalibrationError as damage:
@@ -145,11 +155,11 @@ def read_thermogram(
     in °C (cold end, hot end) where the caller knows it.
     """
     reasons = list(photo.picture.notes)
-    celsius = photo.radiometric
-    if isinstance(celsius, DamagedCalibrationError):
-        reasons.append(f"{celsius} They were estimated from the picture's colours instead.")
-    elif celsius is not None:
-        return _radiometric(celsius, photo, reasons)
+    sensed = photo.radiometric
+    if isinstance(sensed, DamagedCalibrationError):
+        reasons.append(f"{sensed} They were estimated from the picture's colours instead.")
+    elif sensed is not None:
+        return _radiometric(sensed, photo, reasons)
     scale = ScaleSource.ESTIMATED, (0.0, 1.0)
     if printed_range is not None:
         scale = ScaleSource.PRINTED, printed_range
@@ -169,47 +179,32 @@ def estimate_noise(field: NDArray[np.float32]) -> float:
     return float(np.median(np.abs(response)) / (6 * 0.6745))
 
 
-def _radiometric(celsius: NDArray[np.float32], photo: Photograph, reasons: list[str]) -> Thermogram:
-    celsius = _turned_like(celsius, photo.reduced)
+def _radiometric(sensed: SensorReading, photo: Photograph, reasons: list[str]) -> Thermogram:
+    turn = _turn_of(sensed.celsius, photo.reduced)
+    celsius, known = turn.applied_to(sensed.celsius), turn.applied_to(sensed.known)
     size = photo.picture.size
     longer = max(celsius.shape)
     if longer > WORKING_SIDE_PX:
         fitting = fit((celsius.shape[1], celsius.shape[0]), WORKING_SIDE_PX)
         celsius = cv2.resize(celsius, fitting, interpolation=cv2.INTER_AREA).astype(np.float32)
-    nothing = np.zeros(celsius.shape, np.bool_)
+        known = cv2.resize(known.astype(np.uint8), fitting, interpolation=cv2.INTER_NEAREST) > 0
+    beyond = ~known
     return Thermogram(
-        celsius, ~nothing, nothing, nothing, ScaleSource.RADIOMETRIC, None, 1.0, False,
-        estimate_noise(celsius), (0, 0, *size), size, tuple(reasons),
+        celsius, known, beyond & (celsius <= COLDEST_C), beyond & (celsius >= HOTTEST_C), ScaleSource.RADIOMETRIC,
+        None, 1.0, False, estimate_noise(celsius), (0, 0, *size), size, (*reasons, *sensed.reasons),
+        trust=DOUBTED_SENSOR_TRUST if sensed.reasons else 1.0,
     )  # fmt: skip
 
 
-def _turned_like(celsius: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Turn sensor data by quarters so that it lies like the picture beside it in the file.
-
-    Cameras store the sensor's view as the sensor sits, and the picture as it was held. The file does not say how they
-    relate in a way that cameras agree on, so the two are compared.
-    """
+def _turn_of(celsius: NDArray[np.float32], rgb: NDArray[np.uint8]) -> Turn:
+    """Find how sensor data lie against the picture beside them in the file."""
     # The whole of a small picture names the palette as well: nothing is measured by it here.
     height, width = rgb.shape[:2]
     small = np.asarray(cv2.resize(rgb, fit((width, height), LIKENESS_SIDE_PX), interpolation=cv2.INTER_AREA), np.uint8)
     palette = palettes.known()[palettes.matches(Sample.of(small).histogram)[0].index]
-    thumbnail = np.asarray(cv2.resize(small, (64, 64), interpolation=cv2.INTER_AREA), np.uint8)
+    thumbnail = np.asarray(cv2.resize(small, THUMBNAIL_PX, interpolation=cv2.INTER_AREA), np.uint8)
     drawn = palettes.places(thumbnail, palette).place
-    sensed = np.asarray(cv2.resize(celsius, (64, 64), interpolation=cv2.INTER_AREA), np.float32)
-    likeness = []
-    for quarters in range(4):
-        seen = np.rot90(sensed, quarters).ravel()
-        both = seen.std() > 0 and drawn.std() > 0
-        alike = float(np.corrcoef(seen, drawn.ravel())[0, 1]) if both else 0.0
-        # Grey may be drawn either way round: dark where it is warm is as good a likeness.
-        likeness.append(abs(alike) if palette.is_grey else alike)
-    same_way = (celsius.shape[0] > celsius.shape[1]) == (rgb.shape[0] > rgb.shape[1])
-    straight, across = (0, 2), (1, 3)
-    candidates = straight if same_way else across
-    best = max(candidates, key=lambda quarters: likeness[quarters])
-    if same_way and likeness[best] < likeness[0] + 0.2:
-        best = 0  # as it lies, unless the other way round is clearly better
-    return np.ascontiguousarray(np.rot90(celsius, best))
+    return best_turn(celsius, drawn, upright=height > width, either_way=palette.is_grey)
 
 
 def _false_colour(

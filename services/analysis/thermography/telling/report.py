@@ -53,7 +53,7 @@ _TITLES = {
     Severity.UNKNOWN: "These photos cannot tell",
 }
 
-METHOD = Method(name="thermography", version="1.4")
+METHOD = Method(name="thermography", version="1.5")
 
 _LEVELS = ((0.7, ConfidenceLevel.HIGH), (0.4, ConfidenceLevel.MEDIUM), (0.0, ConfidenceLevel.LOW))
 # What is left of the trust where nobody said what was photographed: its size and what is sound there are not known

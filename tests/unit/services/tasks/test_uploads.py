@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,6 +29,7 @@ from services.tasks.uploads import (
     UploadedPhoto,
     received,
 )
+from tests.unit.services.analysis.thermography.sensors import kelvin_picture, uni_t_bmp
 from tests.unit.services.tasks.forms import BOUNDARY, CONTENT_TYPE, app_form, dart_form, pair, photo
 from tests.unit.services.tasks.privacy.telling import picture
 
@@ -435,6 +437,17 @@ async def test_a_field_that_is_too_large_is_answered_413(store: FilePhotos) -> N
     problem = await refusal(store, in_pieces(body, range(0, len(body), PIECE)))
     assert problem.status == 413
     assert "'task_json'" in problem.detail
+
+
+@pytest.mark.parametrize("form", ["TIFF", "BMP"])
+async def test_a_tiff_or_bmp_of_a_thermal_camera_is_taken(store: FilePhotos, form: str) -> None:
+    celsius = np.linspace(5, 25, 40 * 60).reshape(40, 60)
+    levels = np.arange(40 * 60, dtype=np.uint8).reshape(40, 60)
+    data = kelvin_picture(celsius, "TIFF", 100) if form == "TIFF" else uni_t_bmp(levels, 5, 12, 25)
+    body = app_form("t", [("media0", "obs0_thermal.bin", data)])
+    for cuts in ([], range(0, len(body), 101)):
+        got = await read(store, in_pieces(body, cuts))
+        assert [(one.media_type, one.size) for one in got.photos] == [(f"image/{form.lower()}", len(data))]
 
 
 @pytest.mark.parametrize("form", ["TIFF", "GIF", "BMP", "AVIF"])

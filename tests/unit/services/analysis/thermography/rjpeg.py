@@ -55,16 +55,24 @@ def camera_info(camera: Camera, order: str = "<") -> bytes:
 
 
 def raw_data(
-    raw: NDArray[np.uint16], *, png: bool = False, order: str = "<", size: tuple[int, int] | None = None
+    raw: NDArray[np.uint16],
+    *,
+    png: bool = False,
+    order: str = "<",
+    size: tuple[int, int] | None = None,
+    proper: bool = False,
 ) -> bytes:
-    """The record RawData; ``size`` is the (width, height) that it claims, by default the true one."""
+    """The record RawData; ``size`` is the (width, height) that it claims, by default the true one.
+
+    ``proper``: a PNG holds its values in the byte order of PNG, as few cameras write it.
+    """
     width, height = size or (raw.shape[1], raw.shape[0])
     head = bytearray(32)
     struct.pack_into(f"{order}3H", head, 0, 2, width, height)
     if not png:
         return bytes(head) + raw.astype(f"{order}u2").tobytes()
     buffer = io.BytesIO()
-    Image.fromarray(raw.byteswap()).save(buffer, "PNG")  # as cameras do: their byte order in a PNG of the other
+    Image.fromarray(raw if proper else raw.byteswap()).save(buffer, "PNG")  # most: their byte order in another's PNG
     return bytes(head) + buffer.getvalue()
 
 
