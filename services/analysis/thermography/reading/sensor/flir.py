@@ -29,7 +29,7 @@ _RAW_DATA, _CAMERA_INFO = 0x01, 0x20
 
 # What a building has, in place of settings that it cannot have. Emissivity: paint, plaster, wood, paper, brick and
 # glass have 0.85 to 0.96 (FLIR, Thermal Imaging Guidebook for Building Applications, table of emissivities). The
-# colder 0.80 and the transmission of 0.90 are estimates: of 54 real files none has less than 0.85 and 0.98. Air and
+# colder 0.80 and the transmission of 0.90 are estimates: of 47 real files none has less than 0.85 and 0.98. Air and
 # surroundings: the bounds are estimates, wider than weather and rooms.
 _EMISSIVITY, _LEAST_EMISSIVITY = 0.95, 0.8
 _LEAST_TRANSMISSION = 0.9
