@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from services.analysis.thermography.reading.pictures import open_picture
+from services.analysis.thermography.reading.pictures import UnreadablePhotoError, open_picture
 from services.analysis.thermography.reading.radiometric import DamagedCalibrationError, read_radiometric
 from services.analysis.thermography.reading.sensor.values import COLDEST_C, HOTTEST_C
 from services.analysis.thermography.reading.thermogram import Photograph, ScaleSource, read_thermogram
@@ -136,6 +136,21 @@ def test_any_damage_ends_in_a_reading_or_none_or_a_refusal(data, sample):
     with contextlib.suppress(DamagedCalibrationError):
         reading = read_radiometric(whole)
     assert reading is None or ((reading.celsius >= COLDEST_C) & (reading.celsius <= HOTTEST_C)).all()
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), sample=st.sampled_from([FILES["big-endian TIFF"], FILES["TIFF of tenths, packed"], SAMPLES[-1]]))
+def test_a_damaged_bmp_or_tiff_opens_or_is_refused_with_a_sentence(data, sample):
+    broken = bytearray(sample)
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.one_of(st.integers(0, 60), st.integers(len(broken) - 160, len(broken) - 1)))
+        broken[place] = data.draw(st.integers(0, 255))
+    said = ""
+    try:
+        picture = open_picture(bytes(broken), enough=640)
+    except UnreadablePhotoError as refusal:
+        said = str(refusal)
+    assert said.endswith(".") if said else max(picture.rgb.shape) <= 2048
 
 
 HEADS = [b"", b"BM", b"II*\0", b"MM\0*", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe2", b"\xff\xd8\xff\xe1"]
