@@ -46,6 +46,8 @@ def _is_of(origin: str, host: tuple[str, int | None]) -> bool:
 
 
 def _parts(authority: str) -> tuple[str, int | None] | None:
+    if "@" in authority or ("%" in authority and not authority.startswith("[")):
+        return None  # neither a user nor a zone belongs to a name: both could hide a foreign one
     try:
         parts = urlsplit(f"//{authority}")
         return (_plain(parts.hostname), parts.port) if parts.hostname and parts.netloc == authority else None

@@ -89,6 +89,11 @@ class Accounts:
             self._kept.popitem(last=False)
         return identity.with_account(account, held)
 
+    def forget(self, account: str) -> None:
+        """Ask anew for the people of an account that was deleted: they may have another one by now."""
+        for person in [person for person, kept in self._kept.items() if kept[1] == account]:
+            del self._kept[person]
+
     async def named(self, name: str) -> str:
         """Return the account that a name leads to, of a request without a token.
 

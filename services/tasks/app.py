@@ -103,7 +103,9 @@ def create_app(
             async def subscribe() -> None:
                 await broker.subscribe(TASKS_RESULTS, result_handlers(store, metrics), concurrency=CONCURRENCY)
                 await broker.subscribe(TASKS_PROFILES, profile_handlers(store), concurrency=CONCURRENCY)
-                await broker.subscribe(TASKS_ACCOUNTS, account_handlers(erasures, signed_out), concurrency=CONCURRENCY)
+                await broker.subscribe(
+                    TASKS_ACCOUNTS, account_handlers(erasures, signed_out, accounts), concurrency=CONCURRENCY
+                )
                 await broker.subscribe(TASKS_NAMES, name_handlers(accounts), concurrency=CONCURRENCY)
 
             stack.push_async_callback(broker.drain, DRAIN_SECONDS)

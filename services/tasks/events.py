@@ -66,7 +66,7 @@ def name_handlers(accounts: Accounts) -> Handlers:
     return {AccountBound: on_bound}
 
 
-def account_handlers(erasures: Erasures, sign_outs: SignOuts) -> Handlers:
+def account_handlers(erasures: Erasures, sign_outs: SignOuts, accounts: Accounts) -> Handlers:
     """Handlers of auth's events about accounts."""
 
     async def on_signed_out(event: SignedOut) -> None:
@@ -74,6 +74,7 @@ def account_handlers(erasures: Erasures, sign_outs: SignOuts) -> Handlers:
 
     async def on_deleted(event: AccountDeleted) -> None:
         await erasures.note(event)
+        accounts.forget(event.user_id)
         log.info("an account is to be erased")
 
     return {SignedOut: on_signed_out, AccountDeleted: on_deleted}

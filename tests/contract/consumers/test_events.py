@@ -288,7 +288,7 @@ async def read(reading: Reading, body: bytes) -> tuple[str, list[tuple[str, tupl
     elif reading.queue == "tasks.results":
         handlers = result_handlers(seen, Metrics())  # type: ignore[arg-type]
     elif reading.queue == "tasks.accounts":
-        handlers = account_handlers(seen, seen)  # type: ignore[arg-type]
+        handlers = account_handlers(seen, seen, seen)  # type: ignore[arg-type]
     elif reading.queue == "tasks.names":
         handlers = name_handlers(seen)  # type: ignore[arg-type]
     else:

@@ -46,6 +46,8 @@ def test_an_address_localhost_and_a_name_of_ours_are_let_in(host: str):
         "localhost.evil.example:8000",
         "127.0.0.1.nip.io",
         "localhost@evil.example",
+        "evil.example@127.0.0.1",
+        "127.0.0.1%evil.example",
         "localhost/evil.example",
         "evil.example:99999999",
         "",

@@ -239,3 +239,19 @@ def png_profile(data: bytes, most_bytes: int) -> bytes:
             break
         at += 12 + length
     return b""
+
+
+_MATRIX_TAGS = frozenset({b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC"})
+_TABLES = re.compile(rb"[ADB]2[ADB][0-3]")  # A2B0, B2A0, D2B0 and their like
+_MOST_PROFILE_TAGS = 100
+
+
+def is_matrix_profile(profile: bytes) -> bool:
+    """Whether an ICC profile converts colours by a matrix and three curves alone, in bounded time."""
+    if len(profile) < 132:
+        return False
+    (count,) = struct.unpack_from(">I", profile, 128)
+    if count > _MOST_PROFILE_TAGS or 132 + 12 * count > len(profile):
+        return False
+    tags = {profile[132 + 12 * number : 136 + 12 * number] for number in range(count)}
+    return tags >= _MATRIX_TAGS and not any(_TABLES.fullmatch(tag) for tag in tags)

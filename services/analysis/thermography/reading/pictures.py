@@ -18,6 +18,7 @@ from PIL import Image, ImageCms
 
 from services.analysis.thermography.reading.decoding_cost import (
     CostlyPhotoError,
+    is_matrix_profile,
     jpeg_exif,
     jpeg_profile,
     jpeg_to_decode,
@@ -325,9 +326,10 @@ def _as_rgb(image: Image.Image, enough: int) -> NDArray[np.uint8]:
 def _in_srgb(rgb: NDArray[np.uint8], profile: bytes) -> NDArray[np.uint8]:
     """Convert a picture (h, w, 3) from the colour space of its ICC profile to sRGB, in which palettes are known.
 
-    A profile that is damaged, or is none for RGB, costs the conversion, not the photo.
+    A profile that is damaged, is none for RGB, or has tables in place of a matrix costs the conversion, not the photo:
+    tables can be made to name one element a thousand times, and phones and cameras write matrices.
     """
-    if not 0 < len(profile) <= _MOST_PROFILE_BYTES:
+    if len(profile) > _MOST_PROFILE_BYTES or not is_matrix_profile(profile):
         return rgb
     try:
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile))

@@ -175,6 +175,16 @@ async def test_a_deletion_takes_the_names_at_once_and_late_events_bring_none_bac
     assert await kept(tasks_database) == {ME: ME, MINE: ME}, "those of the new account stay"
 
 
+async def test_after_a_deletion_the_person_is_asked_for_anew(
+    accounts: Accounts, erasures: Erasures, auth: Auth
+) -> None:
+    assert (await accounts.find(proved(ME, MINE, at=7))).account == ME
+    await erasures.note(_deleted(ME, 5))
+    accounts.forget(ME)
+    auth.account, auth.held = "another", (MINE,)
+    assert (await accounts.find(proved("new@example.com", MINE, at=8))).account == "another"
+
+
 async def test_a_deletion_takes_no_name_that_leads_elsewhere_by_now(
     accounts: Accounts, erasures: Erasures, tasks_database: Database
 ) -> None:

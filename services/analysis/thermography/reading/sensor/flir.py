@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.analysis.thermography.basis.constants import ZERO_CELSIUS
+from services.analysis.thermography.reading.decoding_cost import CostlyPhotoError, png_to_decode
 from services.analysis.thermography.reading.pictures import jpeg_segments
 from services.analysis.thermography.reading.sensor.values import (
     MAX_SIDE_PX,
@@ -76,7 +77,16 @@ def read(data: bytes) -> SensorReading | None:
         raw = _raw_values(body, *records[_RAW_DATA])
         calibration, reasons = _with_building_values(_calibration(body, records[_CAMERA_INFO][0]))
         celsius = _celsius_of_raw(calibration)
-    except (KeyError, IndexError, ValueError, OverflowError, ZeroDivisionError, struct.error, cv2.error) as error:
+    except (
+        KeyError,
+        IndexError,
+        ValueError,
+        OverflowError,
+        ZeroDivisionError,
+        struct.error,
+        cv2.error,
+        CostlyPhotoError,
+    ) as error:
         raise DamagedCalibrationError("The temperatures stored in the photo are damaged.") from error
     return reading_of(celsius[raw], reasons)
 
@@ -127,7 +137,8 @@ def _raw_values(body: bytes, offset: int, length: int) -> NDArray[np.uint16]:
     if values[:4] == b"\x89PNG":
         if struct.unpack_from(">II", values, 16) != (width, height):
             raise ValueError("size mismatch")
-        image = cv2.imdecode(np.frombuffer(values, np.uint8), cv2.IMREAD_UNCHANGED)
+        needed, _ = png_to_decode(values)
+        image = cv2.imdecode(np.frombuffer(needed, np.uint8), cv2.IMREAD_UNCHANGED)
         if image is None or image.dtype != np.uint16 or image.shape != (height, width):
             raise ValueError("size mismatch")
         return _in_its_byte_order(image.astype(np.uint16))

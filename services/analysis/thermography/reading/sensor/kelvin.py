@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from services.analysis.thermography.basis.constants import ZERO_CELSIUS
+from services.analysis.thermography.reading.decoding_cost import png_to_decode
 from services.analysis.thermography.reading.sensor.headers import is_sensor_tiff
 from services.analysis.thermography.reading.sensor.values import COLDEST_C, SensorReading, has_sensor_size, reading_of
 
@@ -41,7 +42,8 @@ def _values(data: bytes) -> NDArray[np.uint16] | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd tags; a warning must not become an error
-            image = Image.open(io.BytesIO(data), formats=[form])
+            needed = png_to_decode(data)[0] if form == "PNG" else data
+            image = Image.open(io.BytesIO(needed), formats=[form])
             if not image.mode.startswith("I;16") or not has_sensor_size(*image.size):
                 return None
             return np.asarray(image).astype(np.uint16)

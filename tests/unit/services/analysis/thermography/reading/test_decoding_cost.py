@@ -19,6 +19,7 @@ from services.analysis.thermography.reading.decoding_cost import (
     MAX_TILE_PIXELS,
     MOST_CPU_SECONDS,
     CostlyPhotoError,
+    is_matrix_profile,
     jpeg_profile,
     jpeg_to_decode,
     orientation_of,
@@ -330,3 +331,27 @@ def test_a_damaged_profile_of_a_png_is_none() -> None:
     data = saved(flat(64, 64), "PNG", icc_profile=PROFILE)
     at = data.index(b"iCCP") + 20
     assert png_profile(data[:at] + bytes(200) + data[at + 200 :], 10**6) == b""
+
+
+def icc(*tags: bytes) -> bytes:
+    """A profile's header and directory of tags, which hold nothing."""
+    return bytes(128) + struct.pack(">I", len(tags)) + b"".join(tag + bytes(8) for tag in tags)
+
+
+MATRIX = (b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC")
+
+
+def test_a_profile_of_a_matrix_and_three_curves_is_used() -> None:
+    assert is_matrix_profile(icc(b"desc", *MATRIX))
+
+
+@pytest.mark.parametrize("table", [b"A2B0", b"B2A1", b"D2B1", b"B2D3"])
+def test_a_profile_with_a_table_is_left_out_because_tables_are_costly(table: bytes) -> None:
+    assert not is_matrix_profile(icc(*MATRIX, table))
+
+
+@pytest.mark.parametrize(
+    "profile", [b"", bytes(131), icc(*MATRIX)[:150], bytes(128) + b"\xff\xff\xff\xff", icc(b"desc")]
+)
+def test_a_profile_without_a_whole_directory_or_matrix_is_left_out(profile: bytes) -> None:
+    assert not is_matrix_profile(profile)

@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -68,6 +70,20 @@ def test_a_16_bit_photo_has_no_temperatures(form):
 
 def test_a_16_bit_png_of_a_size_that_no_sensor_has_is_not_decoded_for_temperatures():
     assert read_radiometric(kelvin_picture(np.full((2100, 2100), 20.0), "PNG", 100)) is None
+
+
+def test_of_a_png_of_kelvins_only_the_chunks_that_show_it_reach_the_decoder():
+    """Each compressed text would cost a decoder its unpacking; a damaged one shows that no decoder sees it."""
+    data = kelvin_picture(WALL, "PNG", 100)
+    text = b"zTXt" + b"note\0\0" + b"no deflated data"
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    np.testing.assert_allclose(read_radiometric(data[:33] + 1_500 * chunk + data[33:]).celsius, WALL, atol=0.0501)
+
+
+def test_a_png_of_kelvins_in_too_many_pieces_has_no_temperatures():
+    data = kelvin_picture(WALL, "PNG", 100)
+    empty = struct.pack(">I", 0) + b"teSt" + struct.pack(">I", zlib.crc32(b"teSt"))
+    assert read_radiometric(data[:33] + 20_001 * empty + data[33:]) is None
 
 
 def test_uni_t_temperatures_run_from_the_coldest_over_the_centre_to_the_hottest():
