@@ -32,8 +32,11 @@ ANNOUNCED_JOBS = 1
 """Of one person at a time. With two workers or more, one person's jobs leave at least one to everybody else; and the
 next job of a person is announced within milliseconds of the end of the one before."""
 
-HOLD_SECONDS = 15
-"""Longer than the photos of a job may take to decode, and short enough for the app, which waits for 45 seconds."""
+HOLD_SECONDS = 40
+"""How long a job that is replaced during its analysis keeps its turn at most.
+
+Longer than ANALYSIS_SECONDS, after which analysis ends any job, and shorter than the 45 seconds that the app waits.
+Mostly it is milliseconds, until analysis tells that it is done with the job."""
 
 INPUT_KINDS = tuple(PhotoKind)
 
