@@ -1,6 +1,7 @@
 """One person's work keeps nobody else waiting, and one person's photos do not fill the store."""
 
 import io
+import secrets
 import time
 from collections.abc import Iterator
 
@@ -78,7 +79,8 @@ def test_a_person_cannot_fill_the_photo_store_and_a_replacement_gives_room_back(
     roomless: Backend, photo: bytes
 ) -> None:
     hoarder, other = (
-        App(roomless.url, uid, bearer=roomless.issuer.token(uid)) for uid in ("hoarder@example.com", "o@example.com")
+        App(roomless.url, uid, bearer=roomless.issuer.token(uid))
+        for uid in (f"{name}-{secrets.token_hex(4)}@example.com" for name in ("hoarder", "other"))
     )
     large = photo + bytes(900_000)
     sent = [task() for _ in range(3)]
