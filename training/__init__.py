@@ -1,0 +1,1 @@
+"""What is learnt before the project runs: each command trains one part of the analysis from data made here."""
