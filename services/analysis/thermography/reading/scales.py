@@ -263,7 +263,8 @@ def _column(numbers: list[PrintedNumber], bar: Box | None, size: tuple[int, int]
     if len({(low.value, high.value) for low, high in pairs}) != 1:
         return None
     low, high = pairs[0]
-    if any(number not in pairs[0] and _is_in_column_of(number, low) for number in numbers):
+    others = [number for number in numbers if number not in pairs[0] and (number.decimals or number.sure >= SURE)]
+    if any(_is_in_column_of(other, low) and (other.decimals or _alike(other, low)) for other in others):
         return None  # ticks that were not all read
     return FoundScale(low.value, high.value, Evidence.COLUMN, pairs[0])
 

@@ -21,6 +21,7 @@ COLUMN_PX = 2
 MOST_PIXELS = 1800
 """Pixels in width of all lines that are read: bounds the time for a picture full of text."""
 
+_CLOSEST_PX = 3.5  # between the centres of two letters or digits
 _APART_PX = 14  # between lines in the strip: what a column sees reaches 12 to each side
 _KERNELS = ((5, 5), (3, 3), (3, 3), (5, 3), (1, 5), (1, 1))  # height and width of each layer's
 _FIRST, _SHRUNK, _WHOLE = 0, 1, 3  # layers: of every other pixel; halved in height; over the whole height that is left
@@ -62,17 +63,23 @@ def read_signs(lines: Sequence[Plane]) -> list[list[ReadSign]]:
 
 
 def _signs(chances: Plane) -> list[ReadSign]:
-    """Runs of columns that say the same sign are one sign."""
+    """The signs of a line: each run of columns that say the same is one, and its surest column is its place.
+
+    Two letters or digits closer than any are printed are two guesses at one: the surer counts.
+    """
     best = chances.argmax(1)
+    starts = np.flatnonzero((best > 0) & (best != np.concatenate([[0], best[:-1]])))
     signs: list[ReadSign] = []
-    for at in np.flatnonzero(best):
-        if at and best[at] == best[at - 1] and signs:
-            last = signs[-1]
-            sure = float(chances[at, best[at]])
-            if sure > last.sure:
-                signs[-1] = ReadSign(last.sign, at * COLUMN_PX + 1.0, sure)
-            continue
-        signs.append(ReadSign(SIGNS[best[at] - 1], at * COLUMN_PX + 1.0, float(chances[at, best[at]])))
+    for start in starts.tolist():
+        stop = start + 1
+        while stop < len(best) and best[stop] == best[start]:
+            stop += 1
+        at = start + int(chances[start:stop, best[start]].argmax())
+        sign = ReadSign(SIGNS[best[start] - 1], at * COLUMN_PX + 1.0, float(chances[at, best[at]]))
+        if signs and sign.at - signs[-1].at < _CLOSEST_PX and sign.sign.isalnum() and signs[-1].sign.isalnum():
+            signs[-1] = max(signs[-1], sign, key=lambda guess: guess.sure)
+        else:
+            signs.append(sign)
     return signs
 
 
