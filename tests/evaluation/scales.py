@@ -23,13 +23,21 @@ _NEAR = 0.02  # of the scale's span and at least a tenth of a degree: how far an
 
 
 def verdict(picture: ScalePicture, bar: Box | None) -> str:
-    """Read a picture's scale: ``right``, ``unread`` or ``misread``."""
+    """Read a picture's scale: ``right``, ``unread``, ``unit`` where the numbers are right alone, or ``misread``."""
     found = read_printed_scale(picture.rgb, bar, inside_c=picture.inside_c, outside_c=picture.outside_c)
     if found is None:
         return "unread"
-    slack = max(0.1, _NEAR * (picture.high_c - picture.low_c))
-    off = max(abs(found.low - picture.low_c), abs(found.high - picture.high_c))
-    return "right" if off <= slack else "misread"
+    truth = picture.low_c, picture.high_c
+    if _is_near((found.low, found.high), truth):
+        return "right"
+    as_celsius = (found.low - 32) / 1.8, (found.high - 32) / 1.8
+    as_fahrenheit = found.low * 1.8 + 32, found.high * 1.8 + 32
+    return "unit" if _is_near(as_celsius, truth) or _is_near(as_fahrenheit, truth) else "misread"
+
+
+def _is_near(found: tuple[float, float], truth: tuple[float, float]) -> bool:
+    slack = max(0.1, _NEAR * (truth[1] - truth[0]))
+    return max(abs(found[0] - truth[0]), abs(found[1] - truth[1])) <= slack
 
 
 def found_bar(rgb: np.ndarray) -> Box | None:
@@ -67,7 +75,7 @@ def main() -> None:
             given.failures.mkdir(parents=True, exist_ok=True)
             name = f"{told}-{number}-{picture.layout}-{path.stem}-{picture.low_c:.1f}-{picture.high_c:.1f}.png"
             Image.fromarray(picture.rgb).save(given.failures / name)
-    columns = [f"{how} {what}" for how in ("told", "found") for what in ("right", "unread", "misread")]
+    columns = [f"{how} {what}" for how in ("told", "found") for what in ("right", "unread", "unit", "misread")]
     sys.stdout.write("| | " + " | ".join(columns) + " |\n|" + "---|" * (len(columns) + 1) + "\n")
     for name in sorted(rows):
         sys.stdout.write(f"| {name} | " + " | ".join(str(rows[name][column]) for column in columns) + " |\n")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from services.analysis.thermography.basis.constants import ASSUMED_INSIDE, ASSUMED_OUTSIDE
 from services.analysis.thermography.reading.numerals import (
     SURE,
+    PlusMinus,
     PrintedNumber,
     Unit,
     in_celsius,
@@ -30,7 +31,8 @@ _WIDEST, _NARROWEST = 2500.0, 0.3  # °C between the ends of a scale
 _COLDEST_C, _HOTTEST_C = -60.0, 2000.0  # that cameras measure
 _ROOM_SLACK = (4.0, 1.5)  # °C, below and above the typed temperatures, that a view of a room may lie
 _NEAR_ROOM = (1.5, 6.0)  # °C that a range with a wall in it may lie above or below the room's air
-_GOES_ON, _SAME_FOOT = 1.2, 0.2  # of a number's height: the gap to what it may be a part of; off its row
+_GOES_ON, _DIGIT_APART = 1.2, 0.5  # of a number's height: the gap to what it may be a part of; to its own digit
+_SAME_FOOT = 0.2  # of the height, that print in one row differs
 _AS_LONG = 0.75  # of a number's width, that another reading of it has at least
 _NEAR, _WIDE = 0.5, 0.16  # of the height, beside a number: where a hidden digit stands, its least width
 _STRONG, _FULL = 0.5, 0.85  # of a number's ink, and of its height, that a hidden digit has
@@ -154,14 +156,21 @@ def _likeliest(lines: list[TextLine], bar: Box | None, width: int, height: int) 
 
 
 def _is_fragment(number: PrintedNumber, lines: Sequence[TextLine]) -> bool:
-    """Whether a number without decimals may be a part of another: print as high goes on beside it in its row."""
-    if number.decimals:
-        return False
-    x0, y0, x1, y1 = number.box
+    """Whether a number may be a part of another: print as high goes on beside it in its row.
+
+    After decimals or a unit nothing goes on, and before decimals a caption stands farther away than a digit.
+    """
+    x0, _, x1, y1 = number.box
     for line in lines:
-        gap = max(line.box[0] - x1, x0 - line.box[2])
         level = abs(line.box[3] - y1) < _SAME_FOOT * number.height
-        if 0 < gap < _GOES_ON * number.height and level and 0.8 < line.height / (y1 - y0) < 1.25:
+        if not level or not 0.8 < line.height / number.height < 1.25:
+            continue
+        before, after = x0 - line.box[2], line.box[0] - x1
+        begins = number.beside is PlusMinus.BEFORE
+        if not begins and 0 < before < (_DIGIT_APART if number.decimals else _GOES_ON) * number.height:
+            return True
+        ends = number.decimals or number.unit is not None
+        if not ends and 0 < after < _GOES_ON * number.height:
             return True
     return False
 
@@ -169,7 +178,7 @@ def _is_fragment(number: PrintedNumber, lines: Sequence[TextLine]) -> bool:
 def _without_repeats(numbers: list[PrintedNumber]) -> list[PrintedNumber]:
     """Of numbers read in one place keep the longest; where another of its length says otherwise, it is doubtful."""
     kept: list[PrintedNumber] = []
-    for number in sorted(numbers, key=lambda number: -(len(f"{number.value:g}") + number.sure)):
+    for number in sorted(numbers, key=_says, reverse=True):
         x, y = number.middle
         at = next((at for at, k in enumerate(kept) if k.box[0] <= x <= k.box[2] and k.box[1] <= y <= k.box[3]), None)
         if at is None:
@@ -177,6 +186,11 @@ def _without_repeats(numbers: list[PrintedNumber]) -> list[PrintedNumber]:
         elif _contradicts(number, kept[at]):
             kept[at] = replace(kept[at], sure=0.0)
     return kept
+
+
+def _says(number: PrintedNumber) -> tuple[int, bool, bool, float]:
+    """How much a number says: its length, a plus-minus sign beside it, its unit, and how sure it is."""
+    return len(f"{number.value:g}"), number.beside is not None, number.unit is not None, number.sure
 
 
 def _contradicts(one: PrintedNumber, other: PrintedNumber) -> bool:
