@@ -30,7 +30,7 @@ from services.analysis.thermography.finding.evidence import (
     is_window_over_radiator,
 )
 from services.analysis.thermography.finding.expectation import Expectation, expect
-from services.analysis.thermography.finding.kinds import DEEPEST_WALL, Likely, likeliest_kind
+from services.analysis.thermography.finding.kinds import DEEPEST_WALL, SURELY_NO_WALL, Likely, likeliest_kind
 from services.analysis.thermography.finding.room import background_level, level_of_warm_rim, with_room_of_wall
 from services.analysis.thermography.finding.shapes import Shape, behind_print, find_regions, measure_shape, slope_of
 from services.analysis.thermography.finding.sound import COLD_PANE
@@ -47,9 +47,9 @@ COLD_OBJECT = "cold object or glass"
 _COLD_OBJECT_REASON = (
     "A place in view is colder than any wall: it was taken for a cold object or glass, not for a leak."
 )
-_WALL_OR_OBJECT_REASON = (
-    "A cold field may be a wall without insulation or a cold object. The photo tells no temperatures that would say "
-    "which, so the field counts as a small leak."
+WALL_OR_OBJECT_REASON = (
+    "A cold field may be a wall without any insulation, or a cold object or glass. The photo does not tell which: the "
+    "field counts as a small leak."
 )
 _CONVINCING = -1.5  # log odds from which on a region is shown: a defect in one of five cases, and counted as such
 
@@ -181,10 +181,11 @@ def _name(candidate: _Candidate, view: View, expectation: Expectation, missing: 
         likely = Likely(DefectKind.COLD_GLAZING, 0.4)
     doubtful = np.full_like(view.index, _DOUBTFUL_FIELD / (float(mask.sum()) * expectation.metres**2))
     clear = view.conditions.difference >= RELIABLE_TEMPERATURE_DIFFERENCE
-    if clear and likely.kind is DefectKind.MISSING_INSULATION and float(np.median(missing[mask])) > DEEPEST_WALL:
-        if view.known:
+    depth = float(np.median(missing[mask]))
+    if clear and likely.kind is DefectKind.MISSING_INSULATION and depth > DEEPEST_WALL:
+        if view.known and depth > SURELY_NO_WALL:
             return _Named(likely, np.zeros_like(missing), _COLD_OBJECT_REASON, COLD_OBJECT)
-        return _Named(likely, doubtful, _WALL_OR_OBJECT_REASON)
+        return _Named(likely, doubtful, WALL_OR_OBJECT_REASON)
     if likely.kind is not DefectKind.COLD_GLAZING:
         return _Named(likely, missing)
     opening = expectation.opening

@@ -12,6 +12,7 @@ _DEEPEST_BRIDGE = Constant(0.33, "1", "missing index of uninsulated concrete or 
 DEEPEST_WALL = Constant(
     0.28, "1", "missing index of a wall of U = 2.5 W/m²K; solid brick has 2.1. True fields lack up to 0.26, things 0.30"
 )
+SURELY_NO_WALL = Constant(0.4, "1", "missing index of U = 3.6 W/m²K, more than bare concrete has; ice packs show 0.40")
 _LINE = 5.0  # times as long as wide
 _WIDEST_BRIDGE = 0.22  # m; a bay between studs is wider
 _WIDEST_LINE = 0.3  # m, of a bridge that runs through more than half of the view

@@ -17,7 +17,7 @@ from services.analysis.thermography.basis.constants import (
     SURE_DEFECT,
 )
 from services.analysis.thermography.finding.damp import CoolPlace, find_cool_places_of
-from services.analysis.thermography.finding.detection import Detection, Region, detect
+from services.analysis.thermography.finding.detection import WALL_OR_OBJECT_REASON, Detection, Region, detect
 from services.analysis.thermography.judging.energy import (
     HeatLoss,
     air_heat_loss,
@@ -211,6 +211,8 @@ def _trust(thermogram: Thermogram, conditions: Conditions, detection: Detection)
         doubts.append((0.55, _SMALL_DIFFERENCE))
     if detection.cluttered and detection.regions:
         doubts.append((0.6, _CLUTTERED))
+    if WALL_OR_OBJECT_REASON in detection.reasons:
+        doubts.append((0.6, WALL_OR_OBJECT_REASON))
     if not conditions.typed:
         doubts.append((0.6, "The inside and outside temperatures are not both known."))
     if SWAPPED in conditions.reasons:

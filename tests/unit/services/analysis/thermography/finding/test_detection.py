@@ -367,6 +367,16 @@ def test_what_is_colder_than_any_wall_is_a_cold_object_and_loses_nothing() -> No
     assert any("colder than any wall" in reason for reason in found.reasons)
 
 
+def test_a_field_as_cold_as_a_bare_wall_or_an_object_counts_as_a_small_leak() -> None:
+    index = wall()
+    index[80:170, 100:230] -= 0.35
+    found = seen(cv2.GaussianBlur(index, (0, 0), 4))
+    (region,) = found.regions
+    assert region.looks_like is None
+    assert region.deficit == pytest.approx(0.02, rel=0.01)
+    assert any("The photo does not tell which" in reason for reason in found.reasons)
+
+
 def test_what_lies_between_hot_things_is_no_leak() -> None:
     index = wall()
     index[60:180, 60:260] += 0.8
