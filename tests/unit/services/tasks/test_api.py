@@ -4,7 +4,6 @@ import asyncio
 import base64
 import secrets
 import threading
-import time
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +26,7 @@ from services.tasks.privacy.photos import HELD_BYTES, cleaned
 from services.tasks.privacy.work import UnreadableError, Work
 from tests.tokens import EMAIL
 from tests.unit.services.tasks.forms import CONTENT_TYPE, SMALLEST_PHOTO, app_form, pair, photo
+from tests.unit.services.tasks.privacy.endless import endless_cleaning
 from tests.unit.services.tasks.privacy.telling import TELLING, large_jpeg, picture, pixels
 from tests.unit.services.tasks.running import Answer, Service
 from tests.waiting import until
@@ -423,18 +423,7 @@ async def test_a_report_image_is_sent_while_every_turn_to_clean_photos_is_taken(
 
 
 async def test_cleaning_ends_when_the_client_leaves(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, ended = threading.Event(), threading.Event()
-
-    def endless(photo: bytes, work: Work) -> Any:
-        begun.set()
-        try:
-            while True:
-                work.step(0)
-                time.sleep(0.001)
-        finally:
-            ended.set()
-
-    monkeypatch.setattr(photos, "cleaned", endless)
+    begun, ended = endless_cleaning(monkeypatch)
     leaving = asyncio.create_task(shown(service, picture("PNG")))
     assert await asyncio.to_thread(begun.wait, 10)
     leaving.cancel()  # closes the connection

@@ -1,8 +1,6 @@
 """A photo is shown as it looks, and says nothing of where it was taken and by whom: whatever its form."""
 
 import asyncio
-import threading
-import time
 import uuid
 from typing import Any
 
@@ -16,6 +14,7 @@ from services.tasks.photos.store import PhotoStore, PhotoStoreError, StoredPhoto
 from services.tasks.privacy import photos, plans
 from services.tasks.privacy.photos import ShownPhotos, cleaned
 from services.tasks.privacy.work import UnreadableError, Work
+from tests.unit.services.tasks.privacy.endless import endless_cleaning
 from tests.unit.services.tasks.privacy.rebuilt import in_chunks, rebuilt, rebuilt_if_possible
 from tests.unit.services.tasks.privacy.telling import TELLING, converted, opened, picture, pixels
 
@@ -176,18 +175,7 @@ async def test_a_photo_is_shown_while_its_plan_cannot_be_kept(times_cleaned: lis
 
 
 async def test_cleaning_ends_with_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, ended = threading.Event(), threading.Event()
-
-    def endless(photo: bytes, work: Work) -> Any:
-        begun.set()
-        try:
-            while True:
-                work.step(0)
-                time.sleep(0.001)
-        finally:
-            ended.set()
-
-    monkeypatch.setattr(photos, "cleaned", endless)
+    begun, ended = endless_cleaning(monkeypatch)
     store = Store(picture("JPEG"))
     reading = asyncio.create_task(read(store))
     assert await asyncio.to_thread(begun.wait, 10)
